@@ -1,0 +1,254 @@
+package bus_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/throughline-dev/throughline/pkg/bus"
+	"github.com/throughline-dev/throughline/pkg/bus/bustest"
+	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/feedback"
+)
+
+const workspace = "acme"
+
+func account(t *testing.T, id string) event.Envelope {
+	t.Helper()
+	e, err := event.New(event.AccountChanged, "test", workspace, id, "account:"+id, time.Unix(1, 0), event.Account{Account: feedback.Account{ID: id}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func publish(t *testing.T, b *bus.Bus, ids ...string) {
+	t.Helper()
+	var out []bus.Outgoing
+	for _, id := range ids {
+		out = append(out, bus.Outgoing{Subject: bus.Subject("items", workspace), Event: account(t, id)})
+	}
+	if err := b.PublishAll(t.Context(), out); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// journal records what a handler saw.
+type journal struct {
+	mu   sync.Mutex
+	seen []string
+	more chan struct{}
+}
+
+func newJournal() *journal { return &journal{more: make(chan struct{}, 1000)} }
+
+func (j *journal) add(id string) {
+	j.mu.Lock()
+	j.seen = append(j.seen, id)
+	j.mu.Unlock()
+	j.more <- struct{}{}
+}
+
+func (j *journal) wait(t *testing.T, n int) []string {
+	t.Helper()
+	for range n {
+		select {
+		case <-j.more:
+		case <-time.After(20 * time.Second):
+			t.Fatal("no message within 20 s")
+		}
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.seen)
+}
+
+func TestPublishingTwiceStoresOnce(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	first, err := b.Publish(t.Context(), bus.Subject("items", workspace), account(t, "a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := b.Publish(t.Context(), bus.Subject("items", workspace), account(t, "a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first != second {
+		t.Errorf("sequences %d and %d", first, second)
+	}
+}
+
+func TestPermanentErrorBecomesADeadLetterThatCanBeRetried(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	publish(t, b, "good", "bad")
+	j := newJournal()
+	var broken sync.Map
+	broken.Store("bad", true)
+	bustest.Run(t, b, bus.Consumer{Durable: "d", Stream: bus.Items}, bus.Each(func(_ context.Context, m bus.Message) error {
+		defer j.add(m.Subject + m.Envelope.Subject)
+		if _, is := broken.Load(m.Envelope.Subject); is {
+			return bus.Permanent(errors.New("decode: no such shape"))
+		}
+		return nil
+	}))
+	letters := bustest.Collect(t, b, bus.DeadLetters, "deadletters.>")
+	_ = bustest.Await(t, letters)
+	list, err := b.DeadLetters(t.Context(), workspace, "", 10)
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%d dead letters, %v", len(list), err)
+	}
+	if d := list[0]; d.Reason != "decode: no such shape" || d.Durable != "d" || d.Attempts != 1 || d.Stream != bus.Items {
+		t.Errorf("%+v", d)
+	}
+	if _, err := b.DeadLetter(t.Context(), "other", list[0].ID); !errors.Is(err, bus.ErrNoDeadLetter) {
+		t.Errorf("another workspace reads the dead letter: %v", err)
+	}
+	broken.Delete("bad")
+	j.wait(t, 2)
+	if err := b.RetryDeadLetter(t.Context(), workspace, list[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	if seen := j.wait(t, 1); !strings.HasSuffix(seen[2], "bad") {
+		t.Errorf("saw %v", seen)
+	}
+	if list, _ := b.DeadLetters(t.Context(), workspace, "", 10); len(list) != 0 {
+		t.Errorf("%d dead letters are left", len(list))
+	}
+}
+
+func TestOrderedConsumerRetriesInPlace(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	publish(t, b, "1", "2", "3", "4")
+	j := newJournal()
+	failed := false
+	bustest.Run(t, b, bus.Consumer{Durable: "d", Stream: bus.Items, Ordered: true, Batch: 2}, bus.Each(func(_ context.Context, m bus.Message) error {
+		if m.Envelope.Subject == "2" && !failed {
+			failed = true
+			return bus.RetryAfter(errors.New("busy"), time.Millisecond)
+		}
+		j.add(m.Envelope.Subject)
+		return nil
+	}))
+	if got := j.wait(t, 4); !slices.Equal(got, []string{"1", "2", "3", "4"}) {
+		t.Errorf("order %v", got)
+	}
+}
+
+func TestOrderedConsumerIsRewoundToWhatWasAcknowledged(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	publish(t, b, "1", "2", "3")
+	spec := bus.Consumer{Durable: "d", Stream: bus.Items, Ordered: true, Batch: 1}
+	first := newJournal()
+	ctx, crash := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- b.Consume(ctx, spec, bus.Each(func(ctx context.Context, m bus.Message) error {
+			first.add(m.Envelope.Subject)
+			if m.Envelope.Subject == "2" {
+				crash() // taken, never settled
+				return ctx.Err()
+			}
+			return nil
+		}))
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	second := newJournal()
+	bustest.Run(t, b, spec, bus.Each(func(_ context.Context, m bus.Message) error {
+		second.add(m.Envelope.Subject)
+		return nil
+	}))
+	if got := second.wait(t, 2); !slices.Equal(got, []string{"2", "3"}) {
+		t.Errorf("after the crash: %v", got)
+	}
+}
+
+func TestUnavailableNeverBecomesADeadLetter(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	publish(t, b, "a")
+	j := newJournal()
+	n := 0
+	bustest.Run(t, b, bus.Consumer{Durable: "d", Stream: bus.Items, Attempts: 1}, bus.Each(func(_ context.Context, m bus.Message) error {
+		j.add(fmt.Sprint(m.Attempt))
+		if n++; n == 1 {
+			return bus.Unavailable(errors.New("store is down"))
+		}
+		return nil
+	}))
+	if got := j.wait(t, 2); !slices.Equal(got, []string{"1", "2"}) {
+		t.Errorf("attempts %v", got)
+	}
+}
+
+func TestFencedPublishRefusesAnEarlierOwner(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	subject := bus.Subject("worlds", workspace)
+	world := func(id string) event.Envelope {
+		e, err := event.New(event.WorldChanged, "test", workspace, "x", id, time.Unix(1, 0), event.World{Position: 1, Clusters: []string{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	last, err := b.PublishFenced(t.Context(), subject, world("1"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.PublishFenced(t.Context(), subject, world("2"), last); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.PublishFenced(t.Context(), subject, world("3"), last); !errors.Is(err, bus.ErrFenced) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLeaseHasOneHolderAndItsEpochGrows(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	one, err := b.Acquire(t.Context(), "clusterer-07", "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := make(chan *bus.Lease, 1)
+	go func() {
+		if l, err := b.Acquire(t.Context(), "clusterer-07", "two"); err == nil {
+			taken <- l
+		}
+	}()
+	select {
+	case <-taken:
+		t.Fatal("two holders at once")
+	case <-time.After(100 * time.Millisecond):
+	}
+	one.Release(t.Context())
+	select {
+	case two := <-taken:
+		if two.Epoch <= one.Epoch || !two.Valid() {
+			t.Errorf("epochs %d then %d", one.Epoch, two.Epoch)
+		}
+		two.Release(t.Context())
+	case <-time.After(10 * time.Second):
+		t.Fatal("a released lease was not taken")
+	}
+}
+
+func TestSubjectRefusesWhatIsNotAWorkspace(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{"", "a.b", "a b", "*", ">", "Acme", strings.Repeat("a", 64)} {
+		if bus.ValidWorkspace(bad) {
+			t.Errorf("%q is valid", bad)
+		}
+	}
+}

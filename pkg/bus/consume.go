@@ -1,0 +1,386 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/throughline-dev/throughline/pkg/event"
+)
+
+// Message is an event as a handler receives it. Sequence is its place in the
+// stream; Attempt counts deliveries from 1; StoredAt is when the server stored it.
+type Message struct {
+	event.Envelope
+	Subject  string
+	Sequence uint64
+	Attempt  int
+	StoredAt time.Time
+}
+
+// Handler processes a batch in order and answers one error per message, or nil for
+// "all done". What an error means is said in error.go.
+type Handler func(ctx context.Context, batch []Message) []error
+
+// Each makes a Handler of a function for single messages.
+func Each(f func(context.Context, Message) error) Handler {
+	return func(ctx context.Context, batch []Message) []error {
+		errs := make([]error, len(batch))
+		for i, m := range batch {
+			if errs[i] = f(ctx, m); errs[i] != nil && ctx.Err() != nil {
+				for j := i + 1; j < len(batch); j++ {
+					errs[j] = ctx.Err()
+				}
+				break
+			}
+		}
+		return errs
+	}
+}
+
+// All answers the same error for every message of a batch.
+func All(batch []Message, err error) []error {
+	if err == nil {
+		return nil
+	}
+	errs := make([]error, len(batch))
+	for i := range errs {
+		errs[i] = err
+	}
+	return errs
+}
+
+// Consumer is one durable reading of a stream.
+type Consumer struct {
+	Durable string   // the name under which progress is kept
+	Stream  string   // a stream of the topology
+	Filters []string // subjects; empty means all of the stream
+	Batch   int      // at most this many messages a handler call; 0 means 256
+	// Linger is how long the loop waits for a batch to fill once it has a message;
+	// 0 hands over what is there.
+	Linger time.Duration
+	// Attempts is how often a message is tried before it becomes a dead letter; 0
+	// means 5. Unavailable and RetryAfter do not count.
+	Attempts int
+	// AckWait is how long the server waits for a sign of life; 0 means 15 s. The
+	// loop gives one every third of it while a handler works.
+	AckWait time.Duration
+	// Ordered keeps the order of the stream: a message that fails is retried in
+	// place while the rest wait, and at start the durable is rewound to what was
+	// acknowledged last. Only one process may run an ordered consumer: hold a Lease.
+	Ordered bool
+}
+
+// backoff is the wait before attempt n+1 of a message that failed n times.
+var backoff = []time.Duration{time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute}
+
+func backoffFor(attempt int) time.Duration {
+	return backoff[min(max(attempt-1, 0), len(backoff)-1)]
+}
+
+// Consume runs the loop until ctx ends (it then returns nil, leaving what it has not
+// settled to be delivered again) or the durable cannot be created.
+func (b *Bus) Consume(ctx context.Context, c Consumer, handle Handler) error {
+	if c.Batch == 0 {
+		c.Batch = 256
+	}
+	if c.Attempts == 0 {
+		c.Attempts = 5
+	}
+	if c.AckWait == 0 {
+		c.AckWait = 15 * time.Second
+	}
+	cons, err := b.durable(ctx, c)
+	if err != nil {
+		return err
+	}
+	l := &loop{bus: b, Consumer: c, handle: handle}
+	for ctx.Err() == nil {
+		batch, err := l.fetch(ctx, cons)
+		if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) {
+			if cons, err = b.durable(ctx, c); err != nil && ctx.Err() == nil {
+				return err
+			}
+			continue
+		}
+		if err != nil && ctx.Err() == nil {
+			b.log.Warn("fetch failed; will try again", "durable", c.Durable, "error", err)
+			pause(ctx, time.Second)
+			continue
+		}
+		if len(batch) == 0 {
+			continue
+		}
+		l.process(ctx, batch)
+	}
+	return nil
+}
+
+// durable creates or updates the consumer. An ordered one is deleted and made again
+// at its acknowledgement floor: JetStream would otherwise hand out new messages
+// before the ones that a dead process had taken.
+func (b *Bus) durable(ctx context.Context, c Consumer) (jetstream.Consumer, error) {
+	s, err := b.js.Stream(ctx, c.Stream)
+	if err != nil {
+		return nil, fmt.Errorf("open stream %s: %w", c.Stream, err)
+	}
+	cfg := jetstream.ConsumerConfig{
+		Durable: c.Durable, FilterSubjects: c.Filters, AckPolicy: jetstream.AckExplicitPolicy,
+		AckWait: c.AckWait, MaxDeliver: -1, MaxAckPending: max(1000, 4*c.Batch),
+		DeliverPolicy: jetstream.DeliverAllPolicy,
+	}
+	if c.Ordered {
+		old, err := s.Consumer(ctx, c.Durable)
+		if err == nil {
+			info, err := old.Info(ctx)
+			if err != nil {
+				return nil, fmt.Errorf("inspect durable %s: %w", c.Durable, err)
+			}
+			if info.AckFloor.Stream > 0 {
+				cfg.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
+				cfg.OptStartSeq = info.AckFloor.Stream + 1
+			}
+			if err := s.DeleteConsumer(ctx, c.Durable); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+				return nil, fmt.Errorf("rewind durable %s: %w", c.Durable, err)
+			}
+		} else if !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return nil, fmt.Errorf("open durable %s: %w", c.Durable, err)
+		}
+	}
+	cons, err := s.CreateOrUpdateConsumer(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("create durable %s: %w", c.Durable, err)
+	}
+	return cons, nil
+}
+
+// pending is a message taken but not settled.
+type pending struct {
+	Message
+	raw jetstream.Msg
+}
+
+type loop struct {
+	Consumer
+	bus    *Bus
+	handle Handler
+}
+
+func (l *loop) fetch(ctx context.Context, cons jetstream.Consumer) ([]pending, error) {
+	first, err := cons.Fetch(l.Batch, jetstream.FetchMaxWait(time.Second), jetstream.FetchContext(ctx))
+	if err != nil && errors.Is(err, jetstream.ErrInvalidOption) {
+		first, err = cons.Fetch(l.Batch, jetstream.FetchMaxWait(time.Second))
+	}
+	if err != nil {
+		return nil, err
+	}
+	var batch []pending
+	take := func(m jetstream.Msg) {
+		if p, ok := l.decode(ctx, m); ok {
+			batch = append(batch, p)
+		}
+	}
+	var settled <-chan time.Time
+	for {
+		select {
+		case m, ok := <-first.Messages():
+			if !ok {
+				return batch, ignoreEmpty(first.Error())
+			}
+			take(m)
+			if settled == nil && l.Linger > 0 {
+				settled = time.After(l.Linger)
+			}
+		case <-settled:
+			return batch, nil
+		}
+	}
+}
+
+func ignoreEmpty(err error) error {
+	if errors.Is(err, jetstream.ErrNoMessages) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
+}
+
+// decode reads the envelope. What is not an event can never be handled: it becomes a
+// dead letter at once.
+func (l *loop) decode(ctx context.Context, raw jetstream.Msg) (pending, bool) {
+	meta, err := raw.Metadata()
+	if err != nil {
+		l.bus.log.Error("message without metadata", "durable", l.Durable, "error", err)
+		return pending{}, false
+	}
+	p := pending{raw: raw, Message: Message{
+		Subject: raw.Subject(), Sequence: meta.Sequence.Stream, Attempt: int(meta.NumDelivered), StoredAt: meta.Timestamp,
+	}}
+	p.Envelope, err = event.Decode(raw.Data())
+	if err != nil {
+		l.settle(ctx, p, Permanent(err))
+		return pending{}, false
+	}
+	return p, true
+}
+
+// process hands a batch to the handler and settles it. An ordered loop stays with
+// the messages that failed until they are done, dead or the process ends.
+func (l *loop) process(ctx context.Context, batch []pending) {
+	for attempt := 1; len(batch) > 0; attempt++ {
+		stop := l.beat(ctx, batch)
+		start := time.Now()
+		errs := l.handle(ctx, messages(batch))
+		l.bus.metrics.seconds.WithLabelValues(l.Durable).Observe(time.Since(start).Seconds())
+		if err := l.bus.sync.Sync(ctx); err != nil {
+			errs = failAll(errs, len(batch), Unavailable(fmt.Errorf("sync: %w", err)))
+		}
+		if !l.Ordered {
+			stop()
+			for i, p := range batch {
+				l.settle(ctx, p, at(errs, i))
+			}
+			return
+		}
+		failed := 0
+		for failed < len(batch) && l.final(at(errs, failed), attempt) {
+			l.settle(ctx, batch[failed], l.verdict(at(errs, failed), attempt))
+			failed++
+		}
+		batch = batch[failed:]
+		if failed > 0 {
+			attempt = 0
+		}
+		if len(batch) > 0 {
+			err := at(errs, failed)
+			if ctx.Err() != nil {
+				stop()
+				return
+			}
+			l.bus.metrics.settled.WithLabelValues(l.Durable, "retry").Inc()
+			wait := backoffFor(attempt)
+			if d, ok := AfterOf(err); ok {
+				wait = d
+			}
+			l.bus.log.Warn("will try again", "durable", l.Durable, "type", batch[0].Type, "id", batch[0].ID, "attempt", attempt, "wait", wait, "error", err)
+			pause(ctx, wait)
+			if ctx.Err() != nil {
+				stop()
+				return
+			}
+		}
+		stop()
+	}
+}
+
+// final reports whether an ordered loop is done with a message that got err.
+func (l *loop) final(err error, attempt int) bool {
+	if err == nil || IsPermanent(err) {
+		return true
+	}
+	_, after := AfterOf(err)
+	return !after && !IsUnavailable(err) && !errors.Is(err, context.Canceled) && attempt >= l.Attempts
+}
+
+func (l *loop) verdict(err error, attempt int) error {
+	if err != nil && attempt >= l.Attempts {
+		return Permanent(err)
+	}
+	return err
+}
+
+// beat tells the server at a third of AckWait that the batch is being worked on.
+func (l *loop) beat(ctx context.Context, batch []pending) (stop func()) {
+	done := make(chan struct{})
+	var once sync.Once
+	go func() {
+		t := time.NewTicker(l.AckWait / 3)
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+				for _, p := range batch {
+					_ = p.raw.InProgress()
+				}
+			case <-done:
+				return
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() { once.Do(func() { close(done) }) }
+}
+
+// settle is the only place where a message is acknowledged.
+func (l *loop) settle(ctx context.Context, p pending, err error) {
+	m := l.bus.metrics
+	after, delayed := AfterOf(err)
+	switch {
+	case err == nil:
+		m.settled.WithLabelValues(l.Durable, "ok").Inc()
+		l.report(p, p.raw.Ack())
+	case ctx.Err() != nil:
+		m.settled.WithLabelValues(l.Durable, "interrupted").Inc()
+	case delayed:
+		m.settled.WithLabelValues(l.Durable, "retry").Inc()
+		l.report(p, p.raw.NakWithDelay(after))
+	case IsUnavailable(err) || !IsPermanent(err) && p.Attempt < l.Attempts:
+		m.settled.WithLabelValues(l.Durable, "retry").Inc()
+		l.bus.log.Warn("will try again", "durable", l.Durable, "type", p.Type, "id", p.ID, "attempt", p.Attempt, "wait", backoffFor(p.Attempt), "error", err)
+		l.report(p, p.raw.NakWithDelay(backoffFor(p.Attempt)))
+	default:
+		if derr := l.bus.bury(ctx, l.Durable, l.Stream, p, err); derr != nil {
+			// Not recorded, so not given up: it comes again.
+			l.bus.log.Error("dead letter not stored", "durable", l.Durable, "id", p.ID, "error", derr)
+			l.report(p, p.raw.NakWithDelay(backoffFor(p.Attempt)))
+			return
+		}
+		m.settled.WithLabelValues(l.Durable, "dead").Inc()
+		l.bus.log.Error("gave up; kept as a dead letter", "durable", l.Durable, "type", p.Type, "id", p.ID, "attempt", p.Attempt, "error", err)
+		l.report(p, p.raw.TermWithReason("dead letter"))
+	}
+}
+
+func (l *loop) report(p pending, err error) {
+	if err != nil {
+		l.bus.log.Warn("settling failed; the message will come again", "durable", l.Durable, "id", p.ID, "error", err)
+	}
+}
+
+func messages(batch []pending) []Message {
+	out := make([]Message, len(batch))
+	for i, p := range batch {
+		out[i] = p.Message
+	}
+	return out
+}
+
+func at(errs []error, i int) error {
+	if errs == nil {
+		return nil
+	}
+	return errs[i]
+}
+
+func failAll(errs []error, n int, err error) []error {
+	out := make([]error, n)
+	for i := range out {
+		if out[i] = at(errs, i); out[i] == nil {
+			out[i] = err
+		}
+	}
+	return out
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,164 @@
+// Package config reads the one YAML file that configures Throughline, lets the
+// environment override every field, and resolves secrets so that they never sit in
+// the file. It refuses what it does not know, naming the line, and reports every
+// mistake at once.
+package config
+
+import (
+	"time"
+)
+
+// Config is what an operator sets. The zero value of every field has a default,
+// given in its comment.
+type Config struct {
+	Listen     string      `yaml:"listen"`     // address of the HTTP server; default 127.0.0.1:8080
+	Data       string      `yaml:"data"`       // folder of the embedded engines; default ./data
+	PublicURL  string      `yaml:"public_url"` // what links in tickets and digests start with; default http://<listen>
+	Log        Log         `yaml:"log"`
+	Workspaces []Workspace `yaml:"workspaces"`
+	Models     Models      `yaml:"models"`
+	NATS       NATS        `yaml:"nats"`
+	ClickHouse ClickHouse  `yaml:"clickhouse"`
+}
+
+// Log says how to log.
+type Log struct {
+	Level  string `yaml:"level"`  // debug, info, warn or error; default info
+	Format string `yaml:"format"` // text or json; default text
+}
+
+// Workspace is a tenant: the boundary of all data.
+type Workspace struct {
+	ID          string       `yaml:"id"`       // lower-case letters, digits, - and _
+	Timezone    string       `yaml:"timezone"` // IANA name; default UTC
+	APITokens   []Token      `yaml:"api_tokens"`
+	Connections []Connection `yaml:"connections"`
+	Digest      Digest       `yaml:"digest"`
+}
+
+// Location is the workspace's time zone. Validate has checked that it exists.
+func (w Workspace) Location() *time.Location {
+	loc, err := time.LoadLocation(w.Timezone)
+	if err != nil {
+		return time.UTC
+	}
+	return loc
+}
+
+// Token lets a program call the API.
+type Token struct {
+	Name   string   `yaml:"name"`
+	Token  Secret   `yaml:"token"`
+	Scopes []string `yaml:"scopes"` // read, ingest, decide, administer
+}
+
+// Connection is one configured source or tracker, with its secrets. Which fields
+// matter depends on Type.
+type Connection struct {
+	ID   string `yaml:"id"`   // unique among all connections: it is part of the webhook URL
+	Type string `yaml:"type"` // slack, intercom, zendesk, webhook, jira, linear or github
+
+	SigningSecret  Secret `yaml:"signing_secret"`  // slack, zendesk, webhook
+	ClientSecret   Secret `yaml:"client_secret"`   // intercom
+	WebhookSecret  Secret `yaml:"webhook_secret"`  // jira, linear, github
+	PreviousSecret Secret `yaml:"previous_secret"` // accepted beside the current one while secrets rotate
+
+	BaseURL  string `yaml:"base_url"`  // of the vendor's API; default the vendor's own
+	BotToken Secret `yaml:"bot_token"` // slack
+	Email    string `yaml:"email"`     // jira
+	APIToken Secret `yaml:"api_token"` // jira, zendesk, intercom
+	APIKey   Secret `yaml:"api_key"`   // linear
+	Token    Secret `yaml:"token"`     // github
+
+	// Bots lists ids of bots whose posts count as customers' words (slack).
+	Bots []string `yaml:"bots"`
+}
+
+// Tracker reports whether the connection is a tracker rather than a source.
+func (c Connection) Tracker() bool {
+	return c.Type == "jira" || c.Type == "linear" || c.Type == "github"
+}
+
+// Secrets returns the secrets that may sign a delivery, the current one first. None
+// means that the connection cannot receive: its endpoint refuses everything.
+func (c Connection) Secrets() []string {
+	var current Secret
+	switch c.Type {
+	case "slack", "zendesk", "webhook":
+		current = c.SigningSecret
+	case "intercom":
+		current = c.ClientSecret
+	case "jira", "linear", "github":
+		current = c.WebhookSecret
+	}
+	var out []string
+	for _, s := range []Secret{current, c.PreviousSecret} {
+		if s.Value() != "" {
+			out = append(out, s.Value())
+		}
+	}
+	return out
+}
+
+// Digest says when and where the morning digest goes.
+type Digest struct {
+	At string        `yaml:"at"` // HH:MM in the workspace's time zone; empty means no digest is sent
+	To []Destination `yaml:"to"`
+}
+
+// Destination is one receiver of the digest; exactly one field is set.
+type Destination struct {
+	Slack *SlackDestination `yaml:"slack,omitempty"`
+	Email string            `yaml:"email,omitempty"`
+}
+
+// SlackDestination is a channel reached through a Slack connection of the workspace.
+type SlackDestination struct {
+	Connection string `yaml:"connection"`
+	Channel    string `yaml:"channel"`
+}
+
+// Models says which models judge and embed.
+type Models struct {
+	Dir        string     `yaml:"dir"` // folder of the embedded model's weights; default: beside the binary, then .cache/models
+	Embeddings Embeddings `yaml:"embeddings"`
+	Chat       Chat       `yaml:"chat"`
+}
+
+// Embeddings is the model that embeds.
+type Embeddings struct {
+	Provider   string `yaml:"provider"` // local (default), lexical or openai
+	BaseURL    string `yaml:"base_url"`
+	Model      string `yaml:"model"`
+	Dimensions int    `yaml:"dimensions"`
+	APIKey     Secret `yaml:"api_key"`
+}
+
+// Chat is the model that extracts and writes.
+type Chat struct {
+	Provider string        `yaml:"provider"` // none (default) or openai
+	BaseURL  string        `yaml:"base_url"`
+	Model    string        `yaml:"model"`
+	APIKey   Secret        `yaml:"api_key"`
+	Timeout  time.Duration `yaml:"timeout"` // of one call; default 30s
+}
+
+// NATS says where the event log is.
+type NATS struct {
+	Mode        string `yaml:"mode"` // embedded, or empty with url; default embedded
+	URL         string `yaml:"url"`
+	Credentials Secret `yaml:"credentials"` // path of a credentials file, as file:PATH
+	Replicas    int    `yaml:"replicas"`    // of streams; default 1
+	Listen      string `yaml:"listen"`      // embedded only: also serve NATS clients here; default nowhere
+}
+
+// ClickHouse says where the store is.
+type ClickHouse struct {
+	Mode     string   `yaml:"mode"` // embedded, or empty with addr; default embedded
+	Addr     []string `yaml:"addr"`
+	Database string   `yaml:"database"` // default throughline
+	Username string   `yaml:"username"` // default default
+	Password Secret   `yaml:"password"`
+	Cluster  string   `yaml:"cluster"` // name of a replicated cluster; default none
+	TLS      bool     `yaml:"tls"`
+}

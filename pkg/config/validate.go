@@ -1,0 +1,138 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"time"
+)
+
+var (
+	idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+	atPattern = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
+
+	connectionTypes = []string{"slack", "intercom", "zendesk", "webhook", "jira", "linear", "github"}
+	scopes          = []string{"read", "ingest", "decide", "administer"}
+)
+
+// reservedConnections are ids that the product uses for its own deliveries.
+var reservedConnections = []string{"api", "import"}
+
+// Validate reports every mistake, each with the path of the field and what it may be.
+func (c Config) Validate() error {
+	var v violations
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		v.add("listen", "must be host:port")
+	}
+	v.url("public_url", c.PublicURL)
+	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	v.oneOf("log.format", c.Log.Format, "text", "json")
+	v.oneOf("models.embeddings.provider", c.Models.Embeddings.Provider, "local", "lexical", "openai")
+	v.oneOf("models.chat.provider", c.Models.Chat.Provider, "none", "openai")
+	if c.Models.Embeddings.Provider == "openai" && c.Models.Embeddings.Model == "" {
+		v.add("models.embeddings.model", "is required with provider openai")
+	}
+	if c.Models.Chat.Provider == "openai" && c.Models.Chat.Model == "" {
+		v.add("models.chat.model", "is required with provider openai")
+	}
+	v.url("models.embeddings.base_url", c.Models.Embeddings.BaseURL)
+	v.url("models.chat.base_url", c.Models.Chat.BaseURL)
+	if (c.NATS.Mode == "embedded") == (c.NATS.URL != "") {
+		v.add("nats", "give either mode: embedded or a url")
+	}
+	if (c.ClickHouse.Mode == "embedded") == (len(c.ClickHouse.Addr) > 0) {
+		v.add("clickhouse", "give either mode: embedded or addr")
+	}
+	if !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(c.ClickHouse.Database) {
+		v.add("clickhouse.database", "must be letters, digits and _")
+	}
+	workspaces, connections, tokens := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for i, w := range c.Workspaces {
+		at := fmt.Sprintf("workspaces[%d]", i)
+		v.id(at+".id", w.ID, workspaces)
+		if _, err := time.LoadLocation(w.Timezone); err != nil {
+			v.add(at+".timezone", "is not an IANA time zone such as Europe/Berlin")
+		}
+		for j, t := range w.APITokens {
+			at := fmt.Sprintf("%s.api_tokens[%d]", at, j)
+			if t.Name == "" {
+				v.add(at+".name", "is required: it is shown as who decided")
+			}
+			if t.Token.Value() == "" {
+				v.add(at+".token", "is required, as env:NAME or file:PATH")
+			} else if tokens[t.Token.Value()] {
+				v.add(at+".token", "is used by another token")
+			}
+			tokens[t.Token.Value()] = true
+			for _, s := range t.Scopes {
+				v.oneOf(at+".scopes", s, scopes...)
+			}
+		}
+		for j, k := range w.Connections {
+			at := fmt.Sprintf("%s.connections[%d]", at, j)
+			v.id(at+".id", k.ID, connections)
+			if slices.Contains(reservedConnections, k.ID) {
+				v.add(at+".id", "is reserved")
+			}
+			v.oneOf(at+".type", k.Type, connectionTypes...)
+			v.url(at+".base_url", k.BaseURL)
+		}
+		if w.Digest.At != "" && !atPattern.MatchString(w.Digest.At) {
+			v.add(at+".digest.at", "must be HH:MM")
+		}
+		for j, d := range w.Digest.To {
+			v.destination(fmt.Sprintf("%s.digest.to[%d]", at, j), w, d)
+		}
+	}
+	return errors.Join(v...)
+}
+
+type violations []error
+
+func (v *violations) add(field, what string) { *v = append(*v, fmt.Errorf("%s: %s", field, what)) }
+
+func (v *violations) oneOf(field, got string, want ...string) {
+	if !slices.Contains(want, got) {
+		v.add(field, fmt.Sprintf("%q is none of %q", got, want))
+	}
+}
+
+func (v *violations) id(field, id string, seen map[string]bool) {
+	switch {
+	case !idPattern.MatchString(id):
+		v.add(field, "must be lower-case letters, digits, - and _, at most 63")
+	case seen[id]:
+		v.add(field, fmt.Sprintf("%q is used twice", id))
+	}
+	seen[id] = true
+}
+
+func (v *violations) url(field, raw string) {
+	if raw == "" {
+		return
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		v.add(field, "must be an http or https URL")
+	}
+}
+
+func (v *violations) destination(field string, w Workspace, d Destination) {
+	switch {
+	case (d.Slack != nil) == (d.Email != ""):
+		v.add(field, "give either slack or email")
+	case d.Slack != nil:
+		known := slices.ContainsFunc(w.Connections, func(c Connection) bool {
+			return c.ID == d.Slack.Connection && c.Type == "slack" && c.BotToken.Value() != ""
+		})
+		if !known {
+			v.add(field+".slack.connection", "must name a slack connection of this workspace that has a bot_token")
+		}
+		if d.Slack.Channel == "" {
+			v.add(field+".slack.channel", "is required")
+		}
+	}
+}

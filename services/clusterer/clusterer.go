@@ -1,0 +1,438 @@
+// Package clusterer is the service that turns signals into clusters: it takes the
+// classifier's results in the order of the deliveries they came from, and people's
+// decisions as they come, lets each workspace's world decide, and writes what changed
+// before it tells anybody.
+//
+// It promises one assignment per signal whatever is delivered twice, ids that survive every
+// restart, and the same clusters for the same inputs. One process decides for a shard at a
+// time (a lease with an epoch); a former owner's rows lose and its events are refused.
+package clusterer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/throughline-dev/throughline/pkg/bus"
+	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/feedback"
+	"github.com/throughline-dev/throughline/pkg/store"
+	"github.com/throughline-dev/throughline/services/clusterer/internal/journal"
+	"github.com/throughline-dev/throughline/services/clusterer/internal/order"
+	"github.com/throughline-dev/throughline/services/clusterer/internal/space"
+	"github.com/throughline-dev/throughline/services/clusterer/internal/world"
+)
+
+// Config is what an operator sets.
+type Config struct {
+	Workspaces    []string      // whose worlds to keep
+	GapWait       time.Duration // how long a missing result holds up its successors; 0 means 1 m
+	SnapshotEvery uint64        // inputs between snapshots; 0 means 5,000
+}
+
+// Deps is what the clusterer works with.
+type Deps struct {
+	Bus        *bus.Bus
+	Store      *store.DB
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+	Holder     string // names this process in leases; unique to it
+}
+
+// Service is a clusterer.
+type Service struct {
+	Config
+	Deps
+	metrics *metrics
+}
+
+// New prepares a clusterer; it starts nothing.
+func New(c Config, d Deps) (*Service, error) {
+	if d.Bus == nil || d.Store == nil || d.Logger == nil || d.Registerer == nil || d.Holder == "" {
+		return nil, errors.New("new clusterer: Bus, Store, Logger, Registerer and Holder are required")
+	}
+	if c.GapWait == 0 {
+		c.GapWait = time.Minute
+	}
+	if c.SnapshotEvery == 0 {
+		c.SnapshotEvery = 5000
+	}
+	m, err := newMetrics(d.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	return &Service{c, d, m}, nil
+}
+
+// Run decides for every shard whose lease it gets, until ctx ends. It then takes no more,
+// saves snapshots and gives the leases back.
+func (s *Service) Run(ctx context.Context) error {
+	return s.Bus.PerShard(ctx, "clusterer", s.Holder, s.Workspaces, s.shard)
+}
+
+// windowSize bounds how many results wait for their turn in memory.
+const windowSize = 4096
+
+// shard is the work on one shard under its lease.
+type shard struct {
+	*Service
+	number  int
+	lease   *bus.Lease
+	window  *order.Window[world.Input]
+	mu      sync.Mutex // items and decisions are taken one after the other
+	tenants map[string]*tenant
+}
+
+func (s *Service) shard(ctx context.Context, number int, lease *bus.Lease) error {
+	sh := &shard{Service: s, number: number, lease: lease, window: order.NewWindow[world.Input](windowSize), tenants: map[string]*tenant{}}
+	for _, w := range s.Workspaces {
+		if feedback.Shard(w) != number {
+			continue
+		}
+		t, err := s.open(ctx, w, lease)
+		if err != nil {
+			return err
+		}
+		sh.tenants[w] = t
+		sh.window.Pass(t.world.ItemSequence())
+	}
+	err := sh.run(ctx)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for _, t := range sh.tenants {
+		t.save(context.WithoutCancel(ctx))
+	}
+	if errors.Is(err, bus.ErrFenced) {
+		s.Logger.Error("another clusterer owns the shard", "shard", number, "epoch", lease.Epoch)
+		return nil
+	}
+	return err
+}
+
+func (sh *shard) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	stage := func(name string) string { return fmt.Sprintf("%s.%02d.*", name, sh.number) }
+	durable := fmt.Sprintf("%s-%02d", bus.Clusterer, sh.number)
+	var feeds sync.Once
+	fatal := make(chan error, 1)
+	g.Go(func() error {
+		return sh.Bus.Consume(ctx, bus.Consumer{Durable: durable, Stream: bus.Items, Filters: []string{stage("items")}, Ordered: true},
+			func(ctx context.Context, batch []bus.Message) []error {
+				// A result is stored after the event it answers, so nothing earlier is missed.
+				feeds.Do(func() {
+					// The margin finds results that came late and were not taken before a restart.
+					from := batch[0].StoredAt.Add(-10 * time.Minute)
+					g.Go(func() error { return sh.results(ctx, stage("signals"), from) })
+					g.Go(func() error { return sh.burials(ctx, stage("deadletters")+"."+bus.Classifier, from) })
+				})
+				return sh.refuse(batch, sh.items(ctx, batch), fatal)
+			})
+	})
+	g.Go(func() error {
+		return sh.Bus.Consume(ctx, bus.Consumer{Durable: durable + "-decisions", Stream: bus.Signals, Filters: []string{stage("decisions")}, Ordered: true},
+			func(ctx context.Context, batch []bus.Message) []error {
+				return sh.refuse(batch, sh.decisions(ctx, batch), fatal)
+			})
+	})
+	g.Go(func() error {
+		select {
+		case err := <-fatal:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	return g.Wait()
+}
+
+// refuse answers a whole batch with an error; being fenced ends the shard's work.
+func (sh *shard) refuse(batch []bus.Message, err error, fatal chan<- error) []error {
+	if errors.Is(err, bus.ErrFenced) {
+		select {
+		case fatal <- err:
+		default:
+		}
+	}
+	return bus.All(batch, bus.Unavailable(err))
+}
+
+// items takes a batch of the items stream: for each event, the classifier's result.
+func (sh *shard) items(ctx context.Context, batch []bus.Message) error {
+	for _, m := range batch {
+		t := sh.tenants[m.Workspace]
+		if t == nil || m.Sequence <= t.world.ItemSequence() {
+			sh.window.Pass(m.Sequence)
+			continue
+		}
+		if !sh.window.Ready(m.Sequence) {
+			if err := sh.flush(ctx); err != nil {
+				return err
+			}
+		}
+		in, err := sh.window.Await(ctx, m.Sequence, sh.GapWait)
+		switch {
+		case errors.Is(err, order.ErrDead), errors.Is(err, order.ErrGap):
+			sh.metrics.gaps.Inc()
+			sh.Logger.Warn("passed over an item without a result", "workspace", m.Workspace, "sequence", m.Sequence, "error", err)
+			continue
+		case err != nil:
+			return err
+		}
+		if err := sh.take(in); err != nil {
+			return err
+		}
+	}
+	for _, late := range sh.window.Late() {
+		if err := sh.take(late); err != nil {
+			return err
+		}
+	}
+	return sh.flush(ctx)
+}
+
+func (sh *shard) decisions(ctx context.Context, batch []bus.Message) error {
+	for _, m := range batch {
+		d, err := event.Payload[event.Decision](m.Envelope)
+		if err != nil || sh.tenants[m.Workspace] == nil {
+			sh.Logger.Error("decision not understood", "id", m.ID, "error", err)
+			continue
+		}
+		if err := sh.take(world.Input{Sequence: m.Sequence, Decision: &d.Decision, Workspace: m.Workspace}); err != nil {
+			return err
+		}
+	}
+	return sh.flush(ctx)
+}
+
+func (sh *shard) take(in world.Input) error {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.tenants[in.Workspace].take(in)
+}
+
+func (sh *shard) flush(ctx context.Context) error {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for _, t := range sh.tenants {
+		if err := t.flush(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// results reads the classifier's results ahead into the window.
+func (sh *shard) results(ctx context.Context, filter string, from time.Time) error {
+	return sh.follow(ctx, bus.Signals, filter, from, func(m jetstream.Msg, sequence uint64) error {
+		e, err := event.Decode(m.Data())
+		if err != nil {
+			return nil // not a result; the item will be passed over
+		}
+		c, err := event.Payload[event.Classified](e)
+		if err != nil || sh.tenants[e.Workspace] == nil {
+			return nil
+		}
+		return sh.window.Offer(ctx, c.ItemSequence, world.Input{Sequence: sequence, Classified: &c, Workspace: e.Workspace})
+	})
+}
+
+// burials hears of items that have no result because they became dead letters.
+func (sh *shard) burials(ctx context.Context, filter string, from time.Time) error {
+	return sh.follow(ctx, bus.DeadLetters, filter, from, func(m jetstream.Msg, _ uint64) error {
+		if sequence, ok := bus.BuriedSequence(m); ok {
+			sh.window.Bury(sequence)
+		}
+		return nil
+	})
+}
+
+// follow reads a stream in order from a time on, without acknowledging, until ctx ends.
+func (sh *shard) follow(ctx context.Context, stream, filter string, from time.Time, hear func(jetstream.Msg, uint64) error) error {
+	for ctx.Err() == nil {
+		cons, err := sh.Bus.JetStream().OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
+			FilterSubjects: []string{filter}, DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &from,
+		})
+		if err == nil {
+			err = sh.listen(ctx, cons, hear)
+		}
+		if err != nil && ctx.Err() == nil {
+			sh.Logger.Warn("reading ahead failed; will start again", "stream", stream, "error", err)
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+			}
+		}
+	}
+	return nil
+}
+
+func (sh *shard) listen(ctx context.Context, cons jetstream.Consumer, hear func(jetstream.Msg, uint64) error) error {
+	messages, err := cons.Messages()
+	if err != nil {
+		return err
+	}
+	defer messages.Stop()
+	go func() {
+		<-ctx.Done()
+		messages.Stop()
+	}()
+	for {
+		m, err := messages.Next()
+		if err != nil {
+			return err
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			return err
+		}
+		if err := hear(m, meta.Sequence.Stream); err != nil {
+			return err
+		}
+	}
+}
+
+// tenant is one workspace of a shard.
+type tenant struct {
+	*Service
+	workspace string
+	world     *world.World
+	journal   *journal.Journal
+	lease     *bus.Lease
+	pending   []journal.Entry // taken but not yet told
+	written   int             // of those, how many are in the store
+	subject   string
+	published uint64 // stream sequence of our last world.changed
+	saved     uint64 // position of the last snapshot
+}
+
+// open restores a workspace's world, and tells what a former owner wrote but did not live
+// to tell.
+func (s *Service) open(ctx context.Context, workspace string, lease *bus.Lease) (*tenant, error) {
+	t := &tenant{Service: s, workspace: workspace, lease: lease, journal: journal.New(s.Store, s.Bus, workspace, lease.Epoch), subject: bus.Subject("worlds", workspace)}
+	told, sequence, err := t.told(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t.published = sequence
+	start := time.Now()
+	replayed := 0
+	t.world, err = t.journal.Load(ctx, space.Default(), func(e journal.Entry) {
+		replayed++
+		if e.Outcome.Position > told {
+			t.pending = append(t.pending, e)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	t.saved = t.world.Position() - uint64(replayed)
+	s.Logger.Info("world restored", "workspace", workspace, "position", t.world.Position(), "replayed", replayed, "epoch", lease.Epoch, "took", time.Since(start).Round(time.Millisecond))
+	return t, t.flush(ctx)
+}
+
+// told reads which position was last told on the stream.
+func (t *tenant) told(ctx context.Context) (position, sequence uint64, err error) {
+	stream, err := t.Bus.JetStream().Stream(ctx, bus.Worlds)
+	if err != nil {
+		return 0, 0, fmt.Errorf("open worlds: %w", err)
+	}
+	m, err := stream.GetLastMsgForSubject(ctx, t.subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, 0, nil
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("read the last world: %w", err)
+	}
+	e, err := event.Decode(m.Data)
+	if err != nil {
+		return 0, 0, err
+	}
+	w, err := event.Payload[event.World](e)
+	return w.Position, m.Sequence, err
+}
+
+// take lets the world decide; what it decided is told by flush.
+func (t *tenant) take(in world.Input) error {
+	if t.world.Took(in) {
+		return nil
+	}
+	out, err := t.world.Take(in)
+	if err != nil {
+		return err
+	}
+	if out.Refused != nil {
+		t.Logger.Warn("decision cannot be applied", "workspace", t.workspace, "decision", in.ID(), "error", out.Refused)
+	}
+	t.metrics.assigned.Add(float64(len(out.Signals)))
+	t.pending = append(t.pending, journal.Entry{Input: in, Outcome: out})
+	return nil
+}
+
+// flush writes what is pending, then tells it. After an error the rest stays pending.
+func (t *tenant) flush(ctx context.Context) error {
+	if len(t.pending) == 0 {
+		return nil
+	}
+	if !t.lease.Valid() {
+		return bus.ErrFenced
+	}
+	if t.written < len(t.pending) {
+		if err := t.journal.Append(ctx, t.world, t.pending); err != nil {
+			return err
+		}
+		t.written = len(t.pending)
+	}
+	for len(t.pending) > 0 {
+		e := t.pending[0]
+		env, err := changed(t.workspace, e)
+		if err != nil {
+			return err
+		}
+		if t.published, err = t.Bus.PublishFenced(ctx, t.subject, env, t.published); err != nil {
+			return err
+		}
+		t.pending, t.written = t.pending[1:], t.written-1
+	}
+	t.pending = nil
+	t.metrics.position.WithLabelValues(t.workspace).Set(float64(t.world.Position()))
+	if t.world.Position()-t.saved >= t.SnapshotEvery {
+		t.save(ctx)
+	}
+	return nil
+}
+
+// save stores a snapshot of what was told. Failing costs time at the next start, no data.
+func (t *tenant) save(ctx context.Context) {
+	if len(t.pending) > 0 || t.world.Position() == t.saved || !t.lease.Valid() {
+		return
+	}
+	if err := t.journal.Save(ctx, t.world); err != nil {
+		t.Logger.Warn("snapshot not saved", "workspace", t.workspace, "error", err)
+		return
+	}
+	t.saved = t.world.Position()
+}
+
+// changed makes the event of one outcome.
+func changed(workspace string, e journal.Entry) (event.Envelope, error) {
+	p := event.World{Position: e.Outcome.Position, Clusters: e.Outcome.Clusters, Merged: e.Outcome.Merged, Split: e.Outcome.Split}
+	if p.Clusters == nil {
+		p.Clusters = []string{}
+	}
+	at := time.Unix(0, 0)
+	if c := e.Input.Classified; c != nil {
+		p.Origin, at = c.Origin, c.Origin.AcceptedAt
+	} else {
+		p.Decision, at = e.Input.Decision.ID, e.Input.Decision.At
+		p.Origin.AcceptedAt = at
+	}
+	id := fmt.Sprintf("world:%s:%d", workspace, p.Position)
+	return event.New(event.WorldChanged, "clusterer", workspace, fmt.Sprint(p.Position), id, at, p)
+}

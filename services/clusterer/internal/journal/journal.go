@@ -1,0 +1,283 @@
+// Package journal keeps a world durable: every input it took and every row that changed go
+// to ClickHouse before anybody is told, and a snapshot now and then makes a restart short.
+// The inputs are the truth; rows and snapshots can be rebuilt from them.
+package journal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/throughline-dev/throughline/pkg/bus"
+	"github.com/throughline-dev/throughline/pkg/store"
+	"github.com/throughline-dev/throughline/services/clusterer/internal/space"
+	"github.com/throughline-dev/throughline/services/clusterer/internal/world"
+)
+
+// epochShift leaves 2^40 positions to an epoch in a row's version.
+const epochShift = 40
+
+// Journal is the durable side of one workspace's world, under one lease.
+type Journal struct {
+	db        *store.DB
+	bus       *bus.Bus
+	workspace string
+	epoch     uint64
+}
+
+// New opens the journal of a workspace for the holder of a lease with this epoch.
+func New(db *store.DB, b *bus.Bus, workspace string, epoch uint64) *Journal {
+	return &Journal{db, b, workspace, epoch}
+}
+
+// Entry is an input with what it changed.
+type Entry struct {
+	Input   world.Input
+	Outcome world.Outcome
+}
+
+// Append writes entries, and the rows that they changed as they are in the world now. It
+// may be called again with the same entries after an error: rows are keyed.
+func (j *Journal) Append(ctx context.Context, w *world.World, entries []Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	token := fmt.Sprintf("%s:%d:%d-%d", j.workspace, j.epoch, entries[0].Outcome.Position, entries[len(entries)-1].Outcome.Position)
+	for _, write := range []func(context.Context, *world.World, []Entry, string) error{
+		j.inputs, j.assignments, j.clusters, j.events, j.watermark,
+	} {
+		if err := write(ctx, w, entries, token); err != nil {
+			return fmt.Errorf("write journal: %w", err)
+		}
+	}
+	return nil
+}
+
+func (j *Journal) version(position uint64) uint64 { return j.epoch<<epochShift | position }
+
+func (j *Journal) inputs(ctx context.Context, _ *world.World, entries []Entry, token string) error {
+	var rows [][]any
+	for _, e := range entries {
+		payload, err := json.Marshal(e.Input)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, []any{j.workspace, e.Outcome.Position, j.epoch, e.Input.Kind(), e.Input.ID(), e.Input.Sequence, string(payload)})
+	}
+	return j.db.Insert(ctx, "inputs", []string{"workspace", "position", "epoch", "kind", "id", "sequence", "payload"}, rows, token)
+}
+
+// last maps each name to the position of the last entry that changed it, in order.
+func last(entries []Entry, names func(world.Outcome) []string) (order []string, position map[string]uint64) {
+	position = map[string]uint64{}
+	for _, e := range entries {
+		for _, n := range names(e.Outcome) {
+			if _, seen := position[n]; !seen {
+				order = append(order, n)
+			}
+			position[n] = e.Outcome.Position
+		}
+	}
+	return order, position
+}
+
+func (j *Journal) assignments(ctx context.Context, w *world.World, entries []Entry, token string) error {
+	ids, position := last(entries, func(o world.Outcome) []string { return o.Signals })
+	var rows [][]any
+	for _, id := range ids {
+		s, ok := w.Signal(id)
+		reason, by := s.Reason, "machine"
+		if r, _, found := strings.Cut(reason, ":"); found {
+			reason = r
+		}
+		if reason == "decision" {
+			by = "person"
+		}
+		rows = append(rows, []any{
+			j.workspace, id, s.Cluster, s.Item, s.Customer, s.Account, string(s.Kind), float32(s.Severity), stamp(s.At),
+			float32(s.Similarity), float32(s.RunnerUp), s.RunnerUpID, reason, by, position[id], j.version(position[id]), flag(!ok),
+		})
+	}
+	return j.db.Insert(ctx, "assignments", []string{
+		"workspace", "signal", "cluster", "item", "customer", "account", "kind", "severity", "said_at",
+		"similarity", "runner_up", "runner_up_id", "reason", "decided_by", "position", "version", "deleted",
+	}, rows, token)
+}
+
+func (j *Journal) clusters(ctx context.Context, w *world.World, entries []Entry, token string) error {
+	ids, position := last(entries, func(o world.Outcome) []string { return o.Clusters })
+	var rows [][]any
+	for _, id := range ids {
+		c, ok := w.Cluster(id)
+		if !ok {
+			continue
+		}
+		rows = append(rows, []any{
+			j.workspace, id, c.Name, flag(c.NamePinned), c.Status, c.Into, flag(c.Retired), string(c.Kind), c.Kinds, c.Sources, c.Medoid,
+			uint32(c.Rank.Signals), uint32(c.Items), uint32(c.Voices), uint32(c.Accounts),
+			c.Rank.Reach, c.Rank.Worth, c.Rank.SeveritySum, c.Rank.Fast, c.Rank.Slow, stamp(c.Rank.AsOf), stamp(c.FirstSeen), stamp(c.LastSeen),
+			w.Space(), c.Centroid, position[id], j.version(position[id]),
+		})
+	}
+	return j.db.Insert(ctx, "clusters", []string{
+		"workspace", "id", "name", "name_pinned", "status", "merged_into", "retired", "kind", "kinds", "sources", "medoid",
+		"signals", "items", "voices", "accounts", "reach", "worth", "severity_sum", "fast", "slow", "as_of", "first_seen", "last_seen",
+		"space", "centroid", "position", "version",
+	}, rows, token)
+}
+
+func (j *Journal) events(ctx context.Context, _ *world.World, entries []Entry, token string) error {
+	var rows [][]any
+	for _, entry := range entries {
+		o := entry.Outcome
+		for i, e := range o.Events {
+			rows = append(rows, []any{j.workspace, e.Cluster, o.Position, uint32(i), e.Kind, e.Other, e.Detail, e.Decision, stamp(e.At), j.version(o.Position)})
+		}
+	}
+	return j.db.Insert(ctx, "cluster_events", []string{
+		"workspace", "cluster", "position", "ordinal", "kind", "other", "detail", "decision", "at", "version",
+	}, rows, token)
+}
+
+func (j *Journal) watermark(ctx context.Context, w *world.World, entries []Entry, token string) error {
+	position := entries[len(entries)-1].Outcome.Position
+	rows := [][]any{{j.workspace, position, stamp(w.AsOf()), j.version(position)}}
+	return j.db.Insert(ctx, "watermarks", []string{"workspace", "position", "as_of", "version"}, rows, token)
+}
+
+func flag(b bool) uint8 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// stamp keeps times within what the store can hold: no time is its epoch.
+func stamp(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Unix(0, 0).UTC()
+	}
+	return t
+}
+
+// Load brings back the world: the newest snapshot, if it is whole, and every input after
+// it. replayed hears the outcome of each input taken again, in order. A gap in the log is an
+// error that says where.
+func (j *Journal) Load(ctx context.Context, o space.Options, replayed func(Entry)) (*world.World, error) {
+	w := j.restore(ctx, o)
+	rows, err := j.db.Conn().Query(ctx, "SELECT position, payload FROM inputs FINAL WHERE workspace = ? AND position > ? ORDER BY position", j.workspace, w.Position())
+	if err != nil {
+		return nil, fmt.Errorf("read inputs: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var position uint64
+		var payload string
+		if err := rows.Scan(&position, &payload); err != nil {
+			return nil, fmt.Errorf("read inputs: %w", err)
+		}
+		if position != w.Position()+1 {
+			return nil, fmt.Errorf("read inputs of %s: position %d follows %d; restore the inputs table from a backup", j.workspace, position, w.Position())
+		}
+		var in world.Input
+		if err := json.Unmarshal([]byte(payload), &in); err != nil {
+			return nil, fmt.Errorf("read input %d of %s: %w", position, j.workspace, err)
+		}
+		out, err := w.Take(in)
+		if err != nil {
+			return nil, fmt.Errorf("replay input %d of %s: %w", position, j.workspace, err)
+		}
+		replayed(Entry{in, out})
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read inputs: %w", err)
+	}
+	return w, nil
+}
+
+// restore reads the newest snapshot. Anything wrong with it means an empty world: the log
+// has everything.
+func (j *Journal) restore(ctx context.Context, o space.Options) *world.World {
+	objects, err := j.bus.JetStream().ObjectStore(ctx, bus.SnapshotStore)
+	if err != nil {
+		return world.New(j.workspace, o)
+	}
+	pointers, err := j.bus.Bucket(ctx, bus.BucketSnapshots)
+	if err != nil {
+		return world.New(j.workspace, o)
+	}
+	pointer, err := pointers.Get(ctx, j.workspace)
+	if err != nil {
+		return world.New(j.workspace, o)
+	}
+	b, err := objects.GetBytes(ctx, j.object(string(pointer.Value())))
+	if err != nil {
+		return world.New(j.workspace, o)
+	}
+	w, err := world.Restore(j.workspace, o, b)
+	if err != nil {
+		return world.New(j.workspace, o)
+	}
+	return w
+}
+
+func (j *Journal) object(position string) string { return j.workspace + "/" + position }
+
+// Save stores a snapshot and makes it the newest, unless another owner saved meanwhile.
+func (j *Journal) Save(ctx context.Context, w *world.World) error {
+	b, err := w.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	objects, err := j.bus.JetStream().ObjectStore(ctx, bus.SnapshotStore)
+	if err != nil {
+		return fmt.Errorf("save snapshot: %w", err)
+	}
+	pointers, err := j.bus.Bucket(ctx, bus.BucketSnapshots)
+	if err != nil {
+		return err
+	}
+	position := strconv.FormatUint(w.Position(), 10)
+	old, err := pointers.Get(ctx, j.workspace)
+	if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
+		return fmt.Errorf("save snapshot: %w", err)
+	}
+	if old != nil && string(old.Value()) == position {
+		return nil
+	}
+	if _, err := objects.PutBytes(ctx, j.object(position), b); err != nil {
+		return fmt.Errorf("save snapshot: %w", err)
+	}
+	if old == nil {
+		_, err = pointers.Create(ctx, j.workspace, []byte(position))
+	} else {
+		_, err = pointers.Update(ctx, j.workspace, []byte(position), old.Revision())
+	}
+	if err != nil {
+		return fmt.Errorf("save snapshot: %w", err)
+	}
+	if old != nil {
+		if err := objects.Delete(ctx, j.object(string(old.Value()))); err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+			return fmt.Errorf("drop the old snapshot: %w", err)
+		}
+	}
+	return nil
+}
+
+// Forget drops the snapshot, so that the next Load rebuilds the world from its inputs.
+func (j *Journal) Forget(ctx context.Context) error {
+	pointers, err := j.bus.Bucket(ctx, bus.BucketSnapshots)
+	if err != nil {
+		return err
+	}
+	if err := pointers.Purge(ctx, j.workspace); err != nil {
+		return fmt.Errorf("forget snapshot: %w", err)
+	}
+	return nil
+}

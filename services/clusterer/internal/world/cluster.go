@@ -1,0 +1,186 @@
+package world
+
+import (
+	"strings"
+	"time"
+
+	"github.com/throughline-dev/throughline/pkg/feedback"
+	"github.com/throughline-dev/throughline/pkg/rank"
+	"github.com/throughline-dev/throughline/services/clusterer/internal/name"
+)
+
+// cluster is what the world keeps of a cluster besides who is in it.
+type cluster struct {
+	ID      string
+	Into    string // what it was merged into
+	Retired bool
+	Pinned  string    // a name given by a person
+	Name    name.Name // a name given by the machine
+	NamedAt int       // how many signals it had when its name was last thought over
+	Ignored bool
+	Signals map[string]bool
+
+	voices rank.Voices // derived
+	counts name.Counts // derived
+}
+
+// open makes a cluster stand, or stand again after an undo.
+func (t *taking) open(id string) {
+	c := t.clusters[id]
+	if c == nil {
+		c = &cluster{ID: id, Signals: map[string]bool{}}
+		t.clusters[id] = c
+	}
+	c.Into, c.Retired = "", false
+	t.touch(id)
+}
+
+func (t *taking) close(id, into string) {
+	c := t.clusters[id]
+	c.Into, c.Retired = into, true
+	delete(t.names, strings.ToLower(c.Name.Text))
+	c.Name, c.NamedAt = name.Name{}, 0
+	t.touch(id)
+	if into != "" {
+		t.touch(into)
+	}
+}
+
+func (t *taking) enter(id string, s *signal) {
+	c := t.clusters[id]
+	c.Signals[s.ID] = true
+	c.counts.Add(s.Quote)
+	c.voices.Observe(rank.Utterance{Signal: s.ID, Voice: s.Customer, Severity: s.Severity, At: s.At})
+	t.touch(id)
+}
+
+func (t *taking) leave(id string, s *signal) {
+	c := t.clusters[id]
+	delete(c.Signals, s.ID)
+	c.counts.Remove(s.Quote)
+	c.voices.Forget(s.Customer, s.ID)
+	t.touch(id)
+}
+
+// Signal is a signal's present place and standing.
+type Signal struct {
+	ID, Item, Customer, Account string
+	Kind                        feedback.Kind
+	Severity                    float64
+	At                          time.Time
+	Cluster                     string
+	Similarity, RunnerUp        float64
+	RunnerUpID                  string
+	Reason                      string
+}
+
+// Signal returns a signal, false once it is gone.
+func (w *World) Signal(id string) (Signal, bool) {
+	s := w.signals[id]
+	if s == nil {
+		return Signal{}, false
+	}
+	a, _ := w.space.Assignment(id)
+	return Signal{
+		ID: s.ID, Item: s.Item, Customer: s.Customer, Account: w.accountOf(s.Customer), Kind: s.Kind, Severity: s.Severity, At: s.At,
+		Cluster: s.Cluster, Similarity: a.Similarity, RunnerUp: a.RunnerUp, RunnerUpID: a.RunnerUpID, Reason: a.Reason,
+	}, true
+}
+
+// Cluster is a cluster as it is written to the store.
+type Cluster struct {
+	ID, Name                string
+	NamePinned              bool
+	Status                  string // active, ignored or merged
+	Into                    string
+	Retired                 bool
+	Kind                    feedback.Kind
+	Kinds, Sources          map[string]uint32
+	Medoid                  string
+	Items, Voices, Accounts int
+	Rank                    rank.Inputs
+	FirstSeen, LastSeen     time.Time
+	Centroid                []float32
+}
+
+// Cluster describes a cluster, standing or not. false if there never was one.
+func (w *World) Cluster(id string) (Cluster, bool) {
+	c := w.clusters[id]
+	if c == nil {
+		return Cluster{}, false
+	}
+	out := Cluster{ID: id, Name: c.Name.Text, Status: "active", Into: c.Into, Retired: c.Retired, Kinds: map[string]uint32{}, Sources: map[string]uint32{}}
+	if c.Pinned != "" {
+		out.Name, out.NamePinned = c.Pinned, true
+	}
+	if c.Ignored {
+		out.Status = "ignored"
+	}
+	if c.Retired {
+		out.Status = "merged"
+		return out, true
+	}
+	items := map[string]bool{}
+	for id := range c.Signals {
+		s := w.signals[id]
+		items[s.Item] = true
+		out.Kinds[string(s.Kind)]++
+		out.Sources[string(s.Source)]++
+		if out.FirstSeen.IsZero() || s.At.Before(out.FirstSeen) {
+			out.FirstSeen = s.At
+		}
+		if s.At.After(out.LastSeen) {
+			out.LastSeen = s.At
+		}
+	}
+	out.Items = len(items)
+	for _, k := range feedback.Kinds {
+		if out.Kinds[string(k)] > out.Kinds[string(out.Kind)] {
+			out.Kind = k
+		}
+	}
+	out.Voices, out.Accounts, _ = c.voices.Count(w.accountOf)
+	out.Rank = c.voices.Inputs(w.accountOf, func(a string) float64 { return w.accounts[a].Value })
+	if sc, ok := w.space.Cluster(id); ok {
+		out.Centroid, out.Medoid = sc.Centroid, sc.Medoid
+	}
+	return out, true
+}
+
+// rename thinks a cluster's name over when it has grown or shrunk enough for its words to
+// have changed. A name changes only when another is clearly better.
+func (t *taking) rename(id string) {
+	c := t.clusters[id]
+	size := len(c.Signals)
+	if c.Retired || size == 0 || c.Name.Text != "" && size > 6 && abs(size-c.NamedAt)*8 < c.NamedAt {
+		return
+	}
+	c.NamedAt = size
+	of := name.Cluster{ID: id, Counts: &c.counts, Quote: t.quote(id)}
+	taken := func(text string) bool {
+		holder, ok := t.names[strings.ToLower(text)]
+		return ok && holder != id
+	}
+	present := c.Name
+	present.Score = name.Score(&c.counts, &t.counts, present.Terms)
+	proposed := name.Choose(of, &t.counts, taken)
+	if !name.Rename(present, proposed) {
+		return
+	}
+	delete(t.names, strings.ToLower(present.Text))
+	t.names[strings.ToLower(proposed.Text)] = id
+	c.Name = proposed
+	if present.Text != "" {
+		t.event(Event{Cluster: id, Kind: "renamed", Other: present.Text, Detail: proposed.Text})
+	}
+}
+
+// quote is the words of a cluster's most typical signal.
+func (w *World) quote(id string) string {
+	if sc, ok := w.space.Cluster(id); ok && w.signals[sc.Medoid] != nil {
+		return w.signals[sc.Medoid].Quote
+	}
+	return ""
+}
+
+func abs(n int) int { return max(n, -n) }
