@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -436,3 +437,6 @@ func changed(workspace string, e journal.Entry) (event.Envelope, error) {
 	id := fmt.Sprintf("world:%s:%d", workspace, p.Position)
 	return event.New(event.WorldChanged, "clusterer", workspace, fmt.Sprint(p.Position), id, at, p)
 }
+
+// Register adds nothing: the clusterer has no routes of its own.
+func (s *Service) Register(*http.ServeMux) {}

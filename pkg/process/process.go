@@ -1,0 +1,226 @@
+// Package process is what every Throughline binary does around its services: read the
+// configuration, log, connect to the event log and the store, make them ready, serve HTTP,
+// run, and stop cleanly within ten seconds. The all-in-one and the four binaries differ only
+// in the Connections they bring.
+package process
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/throughline-dev/throughline/pkg/bus"
+	"github.com/throughline-dev/throughline/pkg/config"
+	"github.com/throughline-dev/throughline/pkg/embed"
+	"github.com/throughline-dev/throughline/pkg/httpserve"
+	"github.com/throughline-dev/throughline/pkg/store"
+	"github.com/throughline-dev/throughline/schemas"
+)
+
+// Service is one of the four services.
+type Service interface {
+	// Run works until ctx ends, and then returns when what it had taken is done or
+	// left to be taken again.
+	Run(ctx context.Context) error
+	// Register adds its routes.
+	Register(mux *http.ServeMux)
+}
+
+// Connections are how a process reaches the event log and the store.
+type Connections struct {
+	NATS   *nats.Conn
+	Syncer bus.Syncer
+	Admit  func() error // nil, or why no delivery can be taken now
+	Store  store.Options
+	Checks []httpserve.Check // of what is behind the connections
+	Failed <-chan struct{}   // closed when the process must stop and be started again
+	Close  func(ctx context.Context)
+}
+
+// External connects to the servers that the configuration names.
+func External(c config.Config, log *slog.Logger) (Connections, error) {
+	if c.NATS.URL == "" || len(c.ClickHouse.Addr) == 0 {
+		return Connections{}, errors.New("this binary needs nats.url and clickhouse.addr; `throughline up` brings its own")
+	}
+	nc, err := DialNATS(c.NATS, log)
+	if err != nil {
+		return Connections{}, err
+	}
+	return Connections{
+		NATS: nc, Syncer: bus.ServerSync{}, Store: StoreOptions(c.ClickHouse),
+		Close: func(context.Context) { nc.Close() },
+	}, nil
+}
+
+// DialNATS connects to an external NATS and keeps trying while it is away.
+func DialNATS(c config.NATS, log *slog.Logger) (*nats.Conn, error) {
+	opts := []nats.Option{
+		nats.Name("throughline"), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(false), nats.Timeout(10 * time.Second),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn("connection to NATS lost; will reconnect", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { log.Info("connected to NATS again") }),
+	}
+	if c.Credentials.Value() != "" {
+		opts = append(opts, nats.UserCredentialBytes([]byte(c.Credentials.Value())))
+	}
+	nc, err := nats.Connect(c.URL, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS: %w", err)
+	}
+	return nc, nil
+}
+
+// StoreOptions are those of an external ClickHouse.
+func StoreOptions(c config.ClickHouse) store.Options {
+	o := store.Options{Addr: c.Addr, Database: c.Database, Username: c.Username, Password: c.Password.Value(), Cluster: c.Cluster}
+	if c.TLS {
+		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	return o
+}
+
+// Process is what services are built from.
+type Process struct {
+	Config      config.Config
+	Logger      *slog.Logger
+	Registry    *prometheus.Registry
+	Bus         *bus.Bus
+	Store       *store.DB
+	Connections Connections
+	Holder      string // names this process in leases
+
+	committer *bus.Committer
+}
+
+// Open makes the event log and the store ready: streams, buckets and tables exist when it
+// returns.
+func Open(ctx context.Context, c config.Config, conns Connections, log *slog.Logger) (*Process, error) {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	b, err := bus.New(conns.NATS, bus.Options{Logger: log, Registerer: reg, Syncer: conns.Syncer, Replicas: c.NATS.Replicas})
+	if err != nil {
+		return nil, err
+	}
+	if err := b.Ensure(ctx); err != nil {
+		return nil, err
+	}
+	conns.Store.Logger, conns.Store.Registerer = log, reg
+	db, err := store.Open(ctx, conns.Store)
+	if err != nil {
+		return nil, err
+	}
+	migrations, err := fs.Sub(schemas.ClickHouse, "clickhouse")
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Migrate(ctx, migrations); err != nil {
+		return nil, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	holder := fmt.Sprintf("%s-%d-%d", host, os.Getpid(), time.Now().UnixNano())
+	committer := bus.NewCommitter(b.JetStream(), conns.Syncer, bus.CommitterOptions{Admit: conns.Admit, Registerer: reg})
+	return &Process{Config: c, Logger: log, Registry: reg, Bus: b, Store: db, Connections: conns, Holder: holder, committer: committer}, nil
+}
+
+// Workspaces lists the ids of the configured workspaces.
+func (p *Process) Workspaces() []string {
+	var out []string
+	for _, w := range p.Config.Workspaces {
+		out = append(out, w.ID)
+	}
+	return out
+}
+
+// Embedder opens the configured model.
+func Embedder(c config.Models) (embed.Embedder, error) {
+	const remembered = 20_000 // texts; 768 numbers each are 60 MB
+	switch c.Embeddings.Provider {
+	case "lexical":
+		return embed.Lexical(), nil
+	case "openai":
+		e, err := embed.NewOpenAI(embed.OpenAIOptions{
+			BaseURL: c.Embeddings.BaseURL, APIKey: c.Embeddings.APIKey.Value(), Model: c.Embeddings.Model, Dimensions: c.Embeddings.Dimensions,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return embed.Cached(e, remembered), nil
+	}
+	e, err := embed.OpenLocal(ModelsDir(c.Dir), embed.LocalOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("%w; or set models.embeddings.provider: lexical to do without", err)
+	}
+	return embed.Cached(e, remembered), nil
+}
+
+// Serve runs services behind one HTTP server until ctx ends or one of them fails.
+func (p *Process) Serve(ctx context.Context, ready func(addr string), services ...Service) error {
+	mux := http.NewServeMux()
+	for _, s := range services {
+		s.Register(mux)
+	}
+	server, err := httpserve.New(httpserve.Options{
+		Addr: p.Config.Listen, Handler: mux, Gatherer: p.Registry, Logger: p.Logger,
+		Checks:  append(p.checks(), p.Connections.Checks...),
+		Details: map[string]string{"durability": p.Connections.Syncer.Mode()},
+	})
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return server.Run(ctx) })
+	for _, s := range services {
+		g.Go(func() error { return s.Run(ctx) })
+	}
+	g.Go(func() error {
+		select {
+		case <-p.Connections.Failed:
+			return errors.New("the disk failed to keep what was written; start again once it is sound")
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	ready(server.Addr())
+	return g.Wait()
+}
+
+func (p *Process) checks() []httpserve.Check {
+	return []httpserve.Check{
+		{Name: "store", Probe: p.Store.Ping},
+		{Name: "event log", Probe: func(ctx context.Context) error {
+			_, err := p.Bus.JetStream().AccountInfo(ctx)
+			return err
+		}},
+	}
+}
+
+// Committer appends messages that must survive a power cut before they are acknowledged.
+func (p *Process) Committer() *bus.Committer { return p.committer }
+
+// Close lets go of the connections, after what is being committed.
+func (p *Process) Close(ctx context.Context) {
+	if err := p.committer.Close(ctx); err != nil {
+		p.Logger.Warn("closing the committer", "error", err)
+	}
+	if err := p.Store.Close(); err != nil {
+		p.Logger.Warn("closing the store", "error", err)
+	}
+	p.Connections.Close(ctx)
+}

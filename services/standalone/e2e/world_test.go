@@ -1,0 +1,259 @@
+// Package e2e plays the demo's story against real processes, once as the all-in-one and once
+// as four services over a broker and an engine of their own, and holds both to the same
+// promises. It uses the binaries in bin/, as an operator would.
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/throughline-dev/throughline/services/standalone/internal/demo"
+)
+
+// patience bounds every wait; it is reached only when something is broken.
+const patience = 90 * time.Second
+
+// binary finds a program that `make build` made.
+func binary(t *testing.T, name string) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join("..", "..", "..", "bin", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("%s is missing: run `make build` first", name)
+	}
+	return path
+}
+
+// program is a running process of ours.
+type program struct {
+	cmd  *exec.Cmd
+	log  *os.File
+	done chan struct{}
+}
+
+// start runs a program and waits for a line of its output to match; it returns the first
+// submatch. What it prints goes to a file that is shown when the test fails.
+func start(t *testing.T, env []string, match string, name string, args ...string) (*program, string) {
+	t.Helper()
+	log, err := os.CreateTemp(t.TempDir(), name+"-*.log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary(t, name), args...)
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	errs, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := &program{cmd, log, make(chan struct{})}
+	found := make(chan string, 1)
+	pattern := regexp.MustCompile(match)
+	var readers sync.WaitGroup
+	var once sync.Once
+	for _, r := range []io.Reader{out, errs} {
+		readers.Go(func() {
+			lines := bufio.NewScanner(r)
+			lines.Buffer(nil, 1<<20)
+			for lines.Scan() {
+				fmt.Fprintln(log, lines.Text())
+				if m := pattern.FindStringSubmatch(lines.Text()); m != nil {
+					once.Do(func() { found <- m[1] })
+				}
+			}
+		})
+	}
+	go func() {
+		readers.Wait()
+		_ = cmd.Wait()
+		close(p.done)
+	}()
+	t.Cleanup(func() {
+		p.stop(t)
+		if t.Failed() {
+			b, _ := os.ReadFile(log.Name())
+			t.Logf("%s printed:\n%s", name, tail(string(b), 60))
+		}
+	})
+	select {
+	case s := <-found:
+		return p, s
+	case <-p.done:
+		t.Fatalf("%s stopped at once", name)
+	case <-time.After(patience):
+		t.Fatalf("%s never became ready", name)
+	}
+	return nil, ""
+}
+
+func tail(s string, n int) string {
+	lines := strings.Split(s, "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// stop ends a program politely and holds it to the ten seconds it promises.
+func (p *program) stop(t *testing.T) {
+	t.Helper()
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-time.After(20 * time.Second):
+		_ = p.cmd.Process.Kill()
+		t.Errorf("%s did not stop", filepath.Base(p.cmd.Path))
+	}
+}
+
+// kill ends a program as a power button would.
+func (p *program) kill() {
+	_ = p.cmd.Process.Signal(syscall.SIGKILL)
+	<-p.done
+}
+
+// shape is a way to run Throughline. Both have an address that serves everything.
+type shape struct {
+	url      string
+	trackers *demo.Trackers
+	env      []string
+	programs map[string]*program
+	restart  func(t *testing.T, name string)
+	sql      storeAccess
+}
+
+// storeAccess is how to reach the engine from outside; empty for the all-in-one, whose engine
+// is its own.
+type storeAccess struct{ addr, password, nats string }
+
+func trackers(t *testing.T) *demo.Trackers {
+	t.Helper()
+	k, err := demo.StartTrackers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Close)
+	return k
+}
+
+func configuration(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "throughline.yaml")
+	if err := os.WriteFile(file, demo.Configuration, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// allInOne starts `throughline up`.
+func allInOne(t *testing.T) *shape {
+	t.Helper()
+	k := trackers(t)
+	s := &shape{trackers: k, env: k.Environment(), programs: map[string]*program{}}
+	file, data := configuration(t), t.TempDir()
+	listen := "127.0.0.1:0"
+	s.restart = func(t *testing.T, name string) {
+		t.Helper()
+		p, addr := start(t, s.env, `page, API\s+http://([0-9.:]+)/`, "throughline", "up", "--config", file, "--data", data, "--listen", listen)
+		s.programs[name], s.url, listen = p, "http://"+addr, addr
+	}
+	s.restart(t, "throughline")
+	return s
+}
+
+// fourServices starts a broker, an engine and the four binaries, joined by a proxy with the
+// rules of deploy/.
+func fourServices(t *testing.T) *shape {
+	t.Helper()
+	k := trackers(t)
+	s := &shape{trackers: k, programs: map[string]*program{}}
+	engineDir := t.TempDir()
+	var natsURL, engineAddr string
+	s.programs["broker"], natsURL = start(t, nil, `listening on (\S+)`, "throughline", "broker", "--data", t.TempDir(), "--listen", "127.0.0.1:0")
+	s.programs["engine"], engineAddr = start(t, nil, `listening on (\S+)`, "throughline", "engine", "--data", engineDir)
+	password, err := os.ReadFile(filepath.Join(engineDir, "password"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.sql = storeAccess{engineAddr, strings.TrimSpace(string(password)), natsURL}
+	s.env = append(k.Environment(),
+		"THROUGHLINE_NATS_URL="+natsURL, "THROUGHLINE_CLICKHOUSE_ADDR="+engineAddr, "THROUGHLINE_CLICKHOUSE_USERNAME=throughline",
+		"E2E_CLICKHOUSE_PASSWORD="+s.sql.password, "THROUGHLINE_CLICKHOUSE_PASSWORD=env:E2E_CLICKHOUSE_PASSWORD",
+	)
+	file := configuration(t)
+	addresses := map[string]string{}
+	s.restart = func(t *testing.T, name string) {
+		t.Helper()
+		listen := addresses[name]
+		if listen == "" {
+			listen = "127.0.0.1:0"
+		}
+		s.programs[name], addresses[name] = start(t, s.env, `msg=serving .*address=([0-9.:]+)`, name, "--config", file, "--listen", listen)
+	}
+	for _, name := range []string{"ingestor", "classifier", "clusterer", "context-publisher"} {
+		s.restart(t, name)
+	}
+	to := func(name string) http.Handler {
+		return httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: addresses[name]})
+	}
+	ingestor, publisher := to("ingestor"), to("context-publisher")
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if ingestors(r) {
+			ingestor.ServeHTTP(w, r)
+			return
+		}
+		publisher.ServeHTTP(w, r)
+	}))
+	t.Cleanup(proxy.Close)
+	s.url = proxy.URL
+	return s
+}
+
+// ingestors reports whether a request is the ingestor's: the rule of deploy/proxy.
+func ingestors(r *http.Request) bool {
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/webhooks/"), strings.HasPrefix(r.URL.Path, "/v1/accounts"), strings.HasPrefix(r.URL.Path, "/v1/customers"),
+		strings.HasPrefix(r.URL.Path, "/v1/dead-letters"), strings.HasPrefix(r.URL.Path, "/v1/connections"):
+		return true
+	case strings.HasPrefix(r.URL.Path, "/v1/feedback"):
+		return r.Method != http.MethodGet
+	}
+	return false
+}
+
+// at is the demo's time in every test, so that every run sends the same webhooks.
+var at = time.Now().UTC().Truncate(time.Hour)
+
+func (s *shape) play(texts int) *demo.Play {
+	return &demo.Play{
+		Sender:   &demo.Sender{URL: s.url, Client: &http.Client{Timeout: 30 * time.Second}, Now: time.Now},
+		Trackers: s.trackers, At: at, Texts: texts,
+	}
+}
+
+func deadline(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
+	t.Cleanup(cancel)
+	return ctx
+}

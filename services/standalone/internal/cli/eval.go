@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/throughline-dev/throughline/pkg/config"
+	"github.com/throughline-dev/throughline/pkg/embed"
+	"github.com/throughline-dev/throughline/pkg/process"
+	"github.com/throughline-dev/throughline/services/clusterer"
+)
+
+type evalCommand struct {
+	Cluster evalCluster `cmd:"" help:"Cluster JSONL {id, text, label?} in stream order; NMI, ARI, B³, V-measure."`
+}
+
+// evalFlags are shared by the evaluations.
+type evalFlags struct {
+	Input  string `help:"JSON lines to read; - for standard input." required:"" placeholder:"FILE"`
+	Output string `help:"Where to write the answers, one a line; - for standard output." default:"-" placeholder:"FILE"`
+	Models string `help:"Folder of the model's weights." placeholder:"DIR"`
+	Embed  string `help:"Embedding provider: ${enum}." enum:"local,lexical" default:"local"`
+}
+
+// open opens the files; close must be called with the run's error, and keeps an output only
+// if there was none.
+func (f evalFlags) open(s *Streams) (in io.Reader, out io.Writer, close func(error) error, err error) {
+	in, out = s.In, s.Out
+	var files []*os.File
+	close = func(err error) error {
+		for _, file := range files {
+			err = errors.Join(err, file.Close())
+		}
+		return err
+	}
+	if f.Input != "-" {
+		file, err := os.Open(f.Input)
+		if err != nil {
+			return nil, nil, nil, usage{err}
+		}
+		in, files = file, append(files, file)
+	}
+	if f.Output != "-" {
+		file, err := os.Create(f.Output)
+		if err != nil {
+			return nil, nil, nil, close(usage{err})
+		}
+		out, files = file, append(files, file)
+	}
+	return in, out, close, nil
+}
+
+func (f evalFlags) embedder() (embed.Embedder, error) {
+	return process.Embedder(config.Models{Dir: f.Models, Embeddings: config.Embeddings{Provider: f.Embed}})
+}
+
+// report prints what was measured as indented JSON on the error stream, so that answers on
+// standard output stay clean.
+func report(s *Streams, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(s.Err, string(b))
+	return err
+}
+
+type evalCluster struct {
+	evalFlags
+}
+
+func (e *evalCluster) Run(ctx context.Context, s *Streams) error {
+	embedder, err := e.embedder()
+	if err != nil {
+		return err
+	}
+	in, out, done, err := e.open(s)
+	if err != nil {
+		return err
+	}
+	r, err := clusterer.Eval(ctx, in, embedder, out)
+	if err := done(err); err != nil {
+		return err
+	}
+	return report(s, r)
+}

@@ -1,0 +1,28 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/throughline-dev/throughline/pkg/process"
+	contextpublisher "github.com/throughline-dev/throughline/services/context-publisher"
+)
+
+type mcpCommand struct {
+	serverFlags
+}
+
+// Run speaks MCP on the standard streams, so nothing else may be written to the output.
+func (m *mcpCommand) Run(ctx context.Context, s *Streams) error {
+	return contextpublisher.ServeMCP(ctx, io.NopCloser(s.In), nopCloser{s.Out}, contextpublisher.RemoteOptions{
+		Server: m.URL, Token: m.Token, Version: process.Version, Random: rand.Reader,
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	})
+}
+
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }

@@ -1,0 +1,268 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// Play is one run of the demo against a running Throughline.
+type Play struct {
+	Sender   *Sender
+	Trackers *Trackers
+	Out      io.Writer
+	// At is when the last feedback was said; the first was said sixty days before. The
+	// same time gives the same webhooks, byte for byte.
+	At time.Time
+	// Texts bounds how many of the bundled texts are played; 0 means all.
+	Texts int
+	// Progress is told how many of how many webhooks were sent. May be nil.
+	Progress func(done, total int)
+}
+
+// span is how many days of feedback the demo shows.
+const span = 60 * 24 * time.Hour
+
+// share of the feedback that arrives before the tickets move.
+const before = 0.9
+
+// Deliveries builds every feedback webhook in order of time.
+func (p *Play) Deliveries() ([]Request, error) {
+	texts, err := Texts()
+	if err != nil {
+		return nil, err
+	}
+	if p.Texts > 0 {
+		texts = texts[:p.Texts]
+	}
+	accounts := Accounts()
+	out := make([]Request, len(texts))
+	for i, t := range texts {
+		age := span * time.Duration(len(texts)-1-i) / time.Duration(len(texts))
+		out[i] = Feedback(i, t, p.At.Add(-age).Truncate(time.Second), accounts)
+	}
+	return out, nil
+}
+
+// Result is what a run of the demo came to.
+type Result struct {
+	Sent, Items int
+	Clusters    []Cluster
+	Blocks      []Block
+	Words       []string // every text that was sent
+}
+
+// Cluster is what the demo shows of a cluster.
+type Cluster struct {
+	ID       string  `json:"id"`
+	Name     string  `json:"name"`
+	Kind     string  `json:"kind"`
+	Rank     int     `json:"rank"`
+	Score    float64 `json:"score"`
+	Signals  int     `json:"signals"`
+	Voices   int     `json:"voices"`
+	Accounts int     `json:"accounts"`
+	Worth    float64 `json:"worth"`
+	Quotes   []struct {
+		Quote string `json:"quote"`
+	} `json:"quotes"`
+	Tickets []struct {
+		Key  string `json:"key"`
+		Mode string `json:"mode"`
+	} `json:"tickets"`
+	Watermark uint64 `json:"watermark"`
+}
+
+// Run plays the whole story: accounts, feedback, tickets that are created and move, more
+// feedback, everything once more (which must change nothing), and the summary.
+func (p *Play) Run(ctx context.Context) (Result, error) {
+	deliveries, err := p.Deliveries()
+	if err != nil {
+		return Result{}, err
+	}
+	var result Result
+	for _, d := range deliveries {
+		result.Words = append(result.Words, d.Words)
+	}
+	cut := int(before * float64(len(deliveries)))
+	total := 2*len(deliveries) + 4*len(Tickets())
+	sent := func() {
+		result.Sent++
+		if p.Progress != nil {
+			p.Progress(result.Sent, total)
+		}
+	}
+	var created, moved []Request
+	for i, t := range Tickets() {
+		created = append(created, Create(t, p.At.Add(-48*time.Hour+time.Duration(i)*time.Minute)))
+		moved = append(moved, Move(t, Todo, InProgress, p.At.Add(-24*time.Hour+time.Duration(i)*time.Minute)))
+	}
+	if err := p.Sender.Put(ctx, "/v1/accounts", Accounts()); err != nil {
+		return Result{}, err
+	}
+	for _, step := range [][]Request{deliveries[:cut], created} {
+		if err := p.Sender.SendAll(ctx, step, sent); err != nil {
+			return Result{}, err
+		}
+	}
+	if err := p.Settle(ctx); err != nil {
+		return Result{}, err
+	}
+	for _, step := range [][]Request{moved, deliveries[cut:], deliveries, created, moved} {
+		if err := p.Sender.SendAll(ctx, step, sent); err != nil {
+			return Result{}, err
+		}
+	}
+	if err := p.Settle(ctx); err != nil {
+		return Result{}, err
+	}
+	if result.Clusters, err = p.clusters(ctx, 200); err != nil {
+		return Result{}, err
+	}
+	if result.Items, err = p.items(ctx); err != nil {
+		return Result{}, err
+	}
+	if p.Trackers != nil {
+		if result.Blocks, err = p.Trackers.Blocks(); err != nil {
+			return Result{}, err
+		}
+	}
+	return result, nil
+}
+
+func (p *Play) clusters(ctx context.Context, limit int) ([]Cluster, error) {
+	var page struct {
+		Items []Cluster `json:"items"`
+	}
+	err := p.Sender.Get(ctx, fmt.Sprintf("/v1/clusters?limit=%d", limit), &page)
+	return page.Items, err
+}
+
+// items counts the feedback items, page by page.
+func (p *Play) items(ctx context.Context) (int, error) {
+	n := 0
+	for cursor := ""; ; {
+		var page struct {
+			Items      []struct{} `json:"items"`
+			NextCursor string     `json:"next_cursor"`
+		}
+		if err := p.Sender.Get(ctx, "/v1/feedback?limit=200&cursor="+url.QueryEscape(cursor), &page); err != nil {
+			return 0, err
+		}
+		n += len(page.Items)
+		if page.NextCursor == "" {
+			return n, nil
+		}
+		cursor = page.NextCursor
+	}
+}
+
+// Settle waits until nothing has changed for a while: neither the ranking's watermark nor the
+// blocks in the trackers.
+func (p *Play) Settle(ctx context.Context) error {
+	const quiet, most = 3 * time.Second, 100 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	last, since := "", p.Sender.Now()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.New("the pipeline has not come to rest; look at /readyz and `throughline dead-letter ls`")
+		}
+		clusters, err := p.clusters(ctx, 200)
+		if err != nil {
+			return err
+		}
+		now := fmt.Sprint(len(clusters))
+		for _, c := range clusters {
+			now += fmt.Sprint(c.Watermark, c.Signals)
+			break
+		}
+		if p.Trackers != nil {
+			blocks, err := p.Trackers.Blocks()
+			if err != nil {
+				return err
+			}
+			for _, b := range blocks {
+				now += fmt.Sprint(b.Key, b.Edits)
+			}
+		}
+		if now != last {
+			last, since = now, p.Sender.Now()
+		} else if len(clusters) > 0 && p.Sender.Now().Sub(since) > quiet {
+			return nil
+		}
+	}
+}
+
+// Check says what a run did not show that it must.
+func (r Result) Check() error {
+	var errs []error
+	if len(r.Clusters) < 10 {
+		errs = append(errs, fmt.Errorf("only %d clusters are ranked", len(r.Clusters)))
+	}
+	for _, c := range r.Clusters {
+		for _, q := range c.Quotes {
+			if !said(r.Words, q.Quote) {
+				errs = append(errs, fmt.Errorf("a quote of cluster %s is nothing that was sent", c.ID))
+			}
+		}
+	}
+	blocks := map[string]int{}
+	for _, b := range r.Blocks {
+		blocks[b.Key]++
+	}
+	for _, t := range Tickets() {
+		if blocks[t.Key] != 1 {
+			errs = append(errs, fmt.Errorf("ticket %s has %d blocks", t.Key, blocks[t.Key]))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func said(words []string, quote string) bool {
+	for _, w := range words {
+		if strings.Contains(w, quote) {
+			return true
+		}
+	}
+	return false
+}
+
+// Print writes the summary for a person.
+func (r Result) Print(w io.Writer) {
+	fmt.Fprintf(w, "\n%d webhooks sent (every one of them twice), %d feedback items, %d clusters, %d tickets with a block each\n\n", r.Sent, r.Items, len(r.Clusters), len(r.Blocks))
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(t, "RANK\tSCORE\tPEOPLE\tACCOUNTS\tWORTH A YEAR\tKIND\tCLUSTER\tTICKETS")
+	for _, c := range r.Clusters[:min(12, len(r.Clusters))] {
+		var keys []string
+		for _, k := range c.Tickets {
+			keys = append(keys, k.Key)
+		}
+		fmt.Fprintf(t, "%d\t%.2f\t%d\t%d\t€%.0f\t%s\t%s\t%s\n", c.Rank, c.Score, c.Voices, c.Accounts, c.Worth, c.Kind, c.Name, strings.Join(keys, " "))
+	}
+	t.Flush()
+	if len(r.Clusters) > 0 && len(r.Clusters[0].Quotes) > 0 {
+		fmt.Fprintf(w, "\nThe first one, in a customer's words:\n  “%s”\n", r.Clusters[0].Quotes[0].Quote)
+	}
+	longest := Block{}
+	for _, b := range r.Blocks {
+		if len(b.Text) > len(longest.Text) {
+			longest = b
+		}
+	}
+	if longest.Text != "" {
+		fmt.Fprintf(w, "\nWhat Throughline wrote into %s (updated in place %d times):\n\n", longest.Key, longest.Edits)
+		for _, line := range strings.Split(longest.Text, "\n") {
+			fmt.Fprintln(w, "  │ "+line)
+		}
+	}
+}
