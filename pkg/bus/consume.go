@@ -170,35 +170,34 @@ type loop struct {
 	handle Handler
 }
 
+// fetch waits for a message, lets the batch fill for Linger, and takes what is there. It
+// never leaves a pull open: messages that come to an abandoned one would be out of order.
 func (l *loop) fetch(ctx context.Context, cons jetstream.Consumer) ([]pending, error) {
-	first, err := cons.Fetch(l.Batch, jetstream.FetchMaxWait(time.Second), jetstream.FetchContext(ctx))
-	if err != nil && errors.Is(err, jetstream.ErrInvalidOption) {
-		first, err = cons.Fetch(l.Batch, jetstream.FetchMaxWait(time.Second))
-	}
+	first, err := cons.Fetch(1, jetstream.FetchMaxWait(time.Second))
 	if err != nil {
 		return nil, err
 	}
-	var batch []pending
-	take := func(m jetstream.Msg) {
+	batch := l.drain(ctx, first, nil)
+	if err := ignoreEmpty(first.Error()); err != nil || len(batch) == 0 || l.Batch == 1 {
+		return batch, err
+	}
+	if l.Linger > 0 {
+		pause(ctx, l.Linger)
+	}
+	rest, err := cons.FetchNoWait(l.Batch - 1)
+	if err != nil {
+		return batch, nil // the next fetch reports what is wrong
+	}
+	return l.drain(ctx, rest, batch), nil
+}
+
+func (l *loop) drain(ctx context.Context, from jetstream.MessageBatch, batch []pending) []pending {
+	for m := range from.Messages() {
 		if p, ok := l.decode(ctx, m); ok {
 			batch = append(batch, p)
 		}
 	}
-	var settled <-chan time.Time
-	for {
-		select {
-		case m, ok := <-first.Messages():
-			if !ok {
-				return batch, ignoreEmpty(first.Error())
-			}
-			take(m)
-			if settled == nil && l.Linger > 0 {
-				settled = time.After(l.Linger)
-			}
-		case <-settled:
-			return batch, nil
-		}
-	}
+	return batch
 }
 
 func ignoreEmpty(err error) error {

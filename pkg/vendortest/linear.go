@@ -13,6 +13,7 @@ import (
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/validator"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"github.com/throughline-dev/throughline/schemas/trackers"
 )
@@ -238,7 +239,7 @@ func (l *Linear) graphql(w http.ResponseWriter, r *http.Request) {
 		linearFail(w, &linearError{http.StatusBadRequest, "the body is not a GraphQL request", "graphql error", "BAD_REQUEST"})
 		return
 	}
-	doc, errs := gqlparser.LoadQuery(l.schema, in.Query)
+	doc, errs := gqlparser.LoadQueryWithRules(l.schema, in.Query, rules.NewDefaultRules())
 	if len(errs) > 0 {
 		linearFail(w, &linearError{http.StatusBadRequest, errs.Error(), "graphql error", "GRAPHQL_VALIDATION_FAILED"})
 		return

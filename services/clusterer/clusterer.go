@@ -427,7 +427,7 @@ func changed(workspace string, e journal.Entry) (event.Envelope, error) {
 	if p.Clusters == nil {
 		p.Clusters = []string{}
 	}
-	at := time.Unix(0, 0)
+	var at time.Time
 	if c := e.Input.Classified; c != nil {
 		p.Origin, at = c.Origin, c.Origin.AcceptedAt
 	} else {

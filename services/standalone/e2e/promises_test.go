@@ -3,13 +3,12 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
-
 	"io"
 	"math"
 	"net/http"
 	"os/exec"
 	"path/filepath"
-
+	"reflect"
 	"strings"
 	"testing"
 
@@ -21,8 +20,8 @@ import (
 	"github.com/throughline-dev/throughline/services/standalone/internal/demo"
 )
 
-// texts is how much of the bundled feedback the tests play.
-const texts = 240
+// texts is how much of the bundled feedback the tests play: all of it.
+const texts = 640
 
 // The same story, told to both shapes, comes to the same world, with one block in each ticket
 // however often the webhooks come.
@@ -195,6 +194,10 @@ func (s *shape) rebuildsFromTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.restart(t, "clusterer")
+	if got := s.apiOrder(t); !reflect.DeepEqual(got, before) {
+		t.Errorf("the ranking changed when the world was rebuilt:\n%v\n%v", before, got)
+	}
+	s.sqlAgreesWithTheAPI(t)
 	// One more word from a customer shows that the rebuilt world is the one that goes on.
 	d := demo.Feedback(1, demo.Text{ID: "after-rebuild", Text: "The shuffle button plays the same ten songs again and again"}, at, demo.Accounts())
 	if err := s.play(0).Sender.Send(t.Context(), d); err != nil {
@@ -229,10 +232,10 @@ func (s *shape) askOverMCP(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, transport := range [][]string{
-		{"http", s.url + "/mcp", demo.Secrets["DEMO_TOKEN"]},
-		{"stdio", binary(t, "throughline"), "mcp", "--url", s.url, "--token", demo.Secrets["DEMO_TOKEN"]},
+		{"http", s.url + "/mcp", demo.Secrets["DEMO_TOKEN"], "PLAY-101"},
+		{"stdio", "PLAY-101", binary(t, "throughline"), "mcp", "--url", s.url, "--token", demo.Secrets["DEMO_TOKEN"]},
 	} {
-		cmd := exec.CommandContext(deadline(t), "node", append([]string{filepath.Join(dir, "client.mjs"), "PLAY-101"}, transport...)...)
+		cmd := exec.CommandContext(deadline(t), "node", append([]string{filepath.Join(dir, "client.mjs")}, transport...)...)
 		var errs bytes.Buffer
 		cmd.Stderr = &errs
 		out, err := cmd.Output()

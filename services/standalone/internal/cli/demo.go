@@ -102,7 +102,7 @@ func demoConfig(d *demoCommand, trackers *demo.Trackers) (config.Config, error) 
 func (d *demoCommand) play(ctx context.Context, s *Streams, url string, trackers *demo.Trackers, at time.Time) error {
 	play := &demo.Play{
 		Sender:   &demo.Sender{URL: url, Client: &http.Client{Timeout: 30 * time.Second}, Now: time.Now},
-		Trackers: trackers, Out: s.Out, At: at,
+		Trackers: trackers, At: at,
 	}
 	if isTerminal(s.Err) {
 		var bar *progressbar.ProgressBar
@@ -122,11 +122,16 @@ func (d *demoCommand) play(ctx context.Context, s *Streams, url string, trackers
 	result.Print(s.Out)
 	fmt.Fprintf(s.Out, "\nLook around:\n  page      %s/   (sign in with the token)\n  API       curl -H 'Authorization: Bearer %s' %s/v1/clusters?limit=3\n  agent     claude mcp add --transport http throughline %s/mcp --header 'Authorization: Bearer %s'\n  trackers  what was written, as JSON: %s/_written\n",
 		url, demo.Secrets["DEMO_TOKEN"], url, url, demo.Secrets["DEMO_TOKEN"], trackers.URLs["jira"])
-	if err := result.Check(); err != nil {
-		return finding{err}
+	missing := result.Check()
+	if d.Exit {
+		if missing != nil {
+			return finding{missing}
+		}
+		return nil
 	}
-	if !d.Exit {
-		fmt.Fprintln(s.Out, "\nServing until interrupted (Ctrl-C).")
+	if missing != nil {
+		fmt.Fprintln(s.Err, "\nNot everything is as it should be:\n"+missing.Error())
 	}
+	fmt.Fprintln(s.Out, "\nServing until interrupted (Ctrl-C).")
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 
 	"github.com/throughline-dev/throughline/pkg/process"
@@ -19,7 +20,7 @@ type mcpCommand struct {
 func (m *mcpCommand) Run(ctx context.Context, s *Streams) error {
 	return contextpublisher.ServeMCP(ctx, io.NopCloser(s.In), nopCloser{s.Out}, contextpublisher.RemoteOptions{
 		Server: m.URL, Token: m.Token, Version: process.Version, Random: rand.Reader,
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Client: &http.Client{}, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
 }
 

@@ -46,7 +46,7 @@ func banner(w io.Writer, c config.Config, addr string, p *process.Process) {
 	}
 	for _, ws := range c.Workspaces {
 		for _, k := range ws.Connections {
-			fmt.Fprintf(w, "  %-10s  POST %s/webhooks/%s\n", k.Type, c.PublicURL, k.ID)
+			fmt.Fprintf(w, "  %-10s  POST http://%s/webhooks/%s\n", k.Type, addr, k.ID)
 		}
 	}
 }

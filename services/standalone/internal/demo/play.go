@@ -15,7 +15,6 @@ import (
 type Play struct {
 	Sender   *Sender
 	Trackers *Trackers
-	Out      io.Writer
 	// At is when the last feedback was said; the first was said sixty days before. The
 	// same time gives the same webhooks, byte for byte.
 	At time.Time
@@ -28,7 +27,14 @@ type Play struct {
 // span is how many days of feedback the demo shows.
 const span = 60 * 24 * time.Hour
 
-// share of the feedback that arrives before the tickets move.
+// quiet is how long nothing may change before the pipeline counts as at rest, patience how
+// long anything may take.
+const (
+	quiet    = 3 * time.Second
+	patience = 100 * time.Second
+)
+
+// before is the share of the feedback that arrives before the tickets move.
 const before = 0.9
 
 // Deliveries builds every feedback webhook in order of time.
@@ -52,6 +58,7 @@ func (p *Play) Deliveries() ([]Request, error) {
 // Result is what a run of the demo came to.
 type Result struct {
 	Sent, Items int
+	Confirmed   int // suggestions that the demo's product manager confirmed
 	Clusters    []Cluster
 	Blocks      []Block
 	Words       []string // every text that was sent
@@ -113,8 +120,16 @@ func (p *Play) Run(ctx context.Context) (Result, error) {
 	if err := p.Settle(ctx); err != nil {
 		return Result{}, err
 	}
+	if result.Confirmed, err = p.confirm(ctx); err != nil {
+		return Result{}, err
+	}
 	for _, step := range [][]Request{moved, deliveries[cut:], deliveries, created, moved} {
 		if err := p.Sender.SendAll(ctx, step, sent); err != nil {
+			return Result{}, err
+		}
+	}
+	if p.Trackers != nil {
+		if err := p.written(ctx); err != nil {
 			return Result{}, err
 		}
 	}
@@ -143,6 +158,64 @@ func (p *Play) clusters(ctx context.Context, limit int) ([]Cluster, error) {
 	return page.Items, err
 }
 
+// confirm plays the product manager: where nothing is attached to a ticket with certainty,
+// the best suggestion is pinned, as soon as there is one. It reports how many it pinned.
+func (p *Play) confirm(ctx context.Context) (int, error) {
+	pinned := 0
+	for _, t := range Tickets() {
+		path := "/v1/tickets/" + t.Tracker + "/" + url.PathEscape(t.Key)
+		err := p.await(ctx, "clusters for ticket "+t.Key, func() (bool, error) {
+			var ticket struct {
+				Attachments []struct {
+					Cluster string  `json:"cluster"`
+					Mode    string  `json:"mode"`
+					Score   float64 `json:"score"`
+				} `json:"attachments"`
+			}
+			err := p.Sender.Get(ctx, path, &ticket)
+			if errors.Is(err, ErrNotFound) {
+				return false, nil
+			}
+			if err != nil || len(ticket.Attachments) == 0 {
+				return false, err
+			}
+			best := ticket.Attachments[0]
+			for _, a := range ticket.Attachments {
+				if a.Mode != "suggested" {
+					return true, nil
+				}
+				if a.Score > best.Score {
+					best = a
+				}
+			}
+			pinned++
+			return true, p.Sender.Post(ctx, path+"/attachments", map[string]string{"action": "pin", "cluster": best.Cluster, "reason": "confirmed in the demo"})
+		})
+		if err != nil {
+			return pinned, err
+		}
+	}
+	return pinned, nil
+}
+
+// await asks until done says yes, for as long as a demo may take.
+func (p *Play) await(ctx context.Context, what string, done func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if ok, err := done(); ok || err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waited %v for %s; look at /readyz and `throughline dead-letter ls`", patience, what)
+		}
+	}
+}
+
 // items counts the feedback items, page by page.
 func (p *Play) items(ctx context.Context) (int, error) {
 	n := 0
@@ -165,31 +238,20 @@ func (p *Play) items(ctx context.Context) (int, error) {
 // Settle waits until nothing has changed for a while: neither the ranking's watermark nor the
 // blocks in the trackers.
 func (p *Play) Settle(ctx context.Context) error {
-	const quiet, most = 3 * time.Second, 100 * time.Second
-	ctx, cancel := context.WithTimeout(ctx, most)
-	defer cancel()
-	tick := time.NewTicker(250 * time.Millisecond)
-	defer tick.Stop()
 	last, since := "", p.Sender.Now()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return errors.New("the pipeline has not come to rest; look at /readyz and `throughline dead-letter ls`")
-		}
+	return p.await(ctx, "the pipeline to come to rest", func() (bool, error) {
 		clusters, err := p.clusters(ctx, 200)
 		if err != nil {
-			return err
+			return false, err
 		}
 		now := fmt.Sprint(len(clusters))
-		for _, c := range clusters {
-			now += fmt.Sprint(c.Watermark, c.Signals)
-			break
+		if len(clusters) > 0 {
+			now += fmt.Sprint(clusters[0].Watermark)
 		}
 		if p.Trackers != nil {
 			blocks, err := p.Trackers.Blocks()
 			if err != nil {
-				return err
+				return false, err
 			}
 			for _, b := range blocks {
 				now += fmt.Sprint(b.Key, b.Edits)
@@ -197,10 +259,29 @@ func (p *Play) Settle(ctx context.Context) error {
 		}
 		if now != last {
 			last, since = now, p.Sender.Now()
-		} else if len(clusters) > 0 && p.Sender.Now().Sub(since) > quiet {
-			return nil
 		}
-	}
+		return len(clusters) > 0 && p.Sender.Now().Sub(since) > quiet, nil
+	})
+}
+
+// written waits until every ticket has its block: a pin is written when its turn comes.
+func (p *Play) written(ctx context.Context) error {
+	return p.await(ctx, "a block in every ticket", func() (bool, error) {
+		blocks, err := p.Trackers.Blocks()
+		if err != nil {
+			return false, err
+		}
+		has := map[string]bool{}
+		for _, b := range blocks {
+			has[b.Key] = true
+		}
+		for _, t := range Tickets() {
+			if !has[t.Key] {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
 }
 
 // Check says what a run did not show that it must.
@@ -239,7 +320,7 @@ func said(words []string, quote string) bool {
 
 // Print writes the summary for a person.
 func (r Result) Print(w io.Writer) {
-	fmt.Fprintf(w, "\n%d webhooks sent (every one of them twice), %d feedback items, %d clusters, %d tickets with a block each\n\n", r.Sent, r.Items, len(r.Clusters), len(r.Blocks))
+	fmt.Fprintf(w, "\n%d webhooks sent (every one of them twice), %d feedback items, %d clusters, %d tickets with a block each (%d of them after a suggestion was confirmed)\n\n", r.Sent, r.Items, len(r.Clusters), len(r.Blocks), r.Confirmed)
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(t, "RANK\tSCORE\tPEOPLE\tACCOUNTS\tWORTH A YEAR\tKIND\tCLUSTER\tTICKETS")
 	for _, c := range r.Clusters[:min(12, len(r.Clusters))] {

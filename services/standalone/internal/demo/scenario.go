@@ -90,7 +90,7 @@ func speaker(i int, accounts []feedback.Account) person {
 	if i%9 == 0 {
 		n = i % 12
 	}
-	a := accounts[(n*7)%len(accounts)]
+	a := accounts[(n+n/len(accounts))%len(accounts)]
 	name := given[n%len(given)] + " " + family[(n/len(given))%len(family)]
 	return person{n, name, strings.ToLower(strings.ReplaceAll(name, " ", ".")) + "@" + a.Domains[0], a}
 }

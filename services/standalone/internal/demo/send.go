@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -80,13 +81,25 @@ func (s *Sender) Send(ctx context.Context, d Request) error {
 	return s.do(r, nil)
 }
 
+// ErrNotFound says that the server has not what was asked for (yet).
+var ErrNotFound = errors.New("not found")
+
 // Put sends a JSON document to the API.
 func (s *Sender) Put(ctx context.Context, path string, v any) error {
+	return s.write(ctx, http.MethodPut, path, v)
+}
+
+// Post sends a JSON document to the API.
+func (s *Sender) Post(ctx context.Context, path string, v any) error {
+	return s.write(ctx, http.MethodPost, path, v)
+}
+
+func (s *Sender) write(ctx context.Context, method, path string, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPut, s.URL+path, bytes.NewReader(b))
+	r, err := http.NewRequestWithContext(ctx, method, s.URL+path, bytes.NewReader(b))
 	if err != nil {
 		return err
 	}
@@ -114,6 +127,9 @@ func (s *Sender) do(r *http.Request, into any) error {
 	b, err := io.ReadAll(io.LimitReader(res.Body, 8<<20))
 	if err != nil {
 		return err
+	}
+	if res.StatusCode == http.StatusNotFound {
+		return fmt.Errorf("%s %s: %w", r.Method, r.URL.Path, ErrNotFound)
 	}
 	if res.StatusCode/100 != 2 {
 		return fmt.Errorf("%s %s: %s: %s", r.Method, r.URL.Path, res.Status, bytes.TrimSpace(b))

@@ -20,7 +20,7 @@ func Tickets() []Ticket {
 		{"linear", "MOB-7", "Free listeners want to pick a song instead of shuffle only", "On phones the free plan plays playlists and artists in shuffle mode only."},
 		{"linear", "MOB-12", "App crashes or freezes after the latest update", "The app closes by itself, freezes on the loading screen or stops playing after updating."},
 		{"github", "throughline-demo/player#31", "Too many ads between songs", "Listeners on the free plan complain about how often advertisements interrupt the music."},
-		{"github", "throughline-demo/player#45", "Cannot log in or sign up with Facebook", "Login fails, the password reset does not arrive, or Facebook sign-in returns an error."},
+		{"github", "throughline-demo/player#45", "Premium subscription cancelled or charged although paid", "Customers who pay for premium lose their subscription, are charged again, or cannot cancel it."},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/throughline-dev/throughline/pkg/vendortest"
 )
@@ -85,9 +86,10 @@ type Block struct {
 
 // Blocks lists the blocks that Throughline wrote, as read from the stand-ins over HTTP.
 func (t *Trackers) Blocks() ([]Block, error) {
+	client := &http.Client{Timeout: 10 * time.Second}
 	var out []Block
 	for _, name := range []string{"jira", "linear", "github"} {
-		res, err := http.Get(t.URLs[name] + "/_written")
+		res, err := client.Get(t.URLs[name] + "/_written")
 		if err != nil {
 			return nil, fmt.Errorf("read blocks: %w", err)
 		}

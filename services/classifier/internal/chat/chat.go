@@ -1,0 +1,381 @@
+// Package chat has a chat model behind an OpenAI-compatible endpoint find the signals of a
+// text, and believes nothing it answers: every quote is looked up in the text and dropped
+// where it is not there word for word, every kind and number is checked, an answer that was
+// cut off is used as far as it goes.
+//
+// The text is sent masked (package mask) and fenced as data by a delimiter that its writer
+// cannot know. What comes back are spans of the original text. It promises spans that are in
+// order, do not overlap and cut through no character; that a call ends within its timeout;
+// that an endpoint which keeps failing is left alone for a while; and errors that hold
+// neither the text, the answer nor the key.
+package chat
+
+import (
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sashabaranov/go-openai"
+
+	"github.com/throughline-dev/throughline/pkg/feedback"
+	"github.com/throughline-dev/throughline/services/classifier/internal/mask"
+)
+
+// Options say where the model is. Model is required.
+type Options struct {
+	BaseURL string           // up to and including the version; empty means OpenAI's own
+	Model   string           // the provider's name of the model
+	APIKey  string           // sent as a bearer token
+	Timeout time.Duration    // of one call; 0 means 30 s
+	Client  *http.Client     // nil means one of its own
+	Now     func() time.Time // the clock; nil means time.Now
+}
+
+// Finding is a signal that the model found, with its place in the original text.
+type Finding struct {
+	feedback.Span
+	Kind       feedback.Kind
+	Sentiment  float64
+	Severity   float64
+	Confidence float64
+	Area       string
+}
+
+// Usage is what the provider says a call used, in its tokens; zero where it does not say.
+type Usage struct{ Prompt, Completion int }
+
+// Answer is what a call gave. Dropped counts what the model answered and could not be kept:
+// quotes that are not in the text, kinds that are none of ours, repeats.
+type Answer struct {
+	Findings []Finding
+	Dropped  int
+	Usage    Usage
+}
+
+// Failure is why a call gave no answer: one word for a metric, and the HTTP status, 0 where
+// none came.
+type Failure struct {
+	Outcome string // limited, unavailable, timeout, invalid, refused or open
+	Status  int
+}
+
+func (f *Failure) Error() string {
+	if f.Status != 0 {
+		return fmt.Sprintf("ask chat model: %s (status %d)", f.Outcome, f.Status)
+	}
+	return "ask chat model: " + f.Outcome
+}
+
+// Outcome is the word for an error of Extract: ok for none.
+func Outcome(err error) string {
+	var f *Failure
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.As(err, &f):
+		return f.Outcome
+	}
+	return "unavailable"
+}
+
+// Client asks one model. It is safe for concurrent use.
+type Client struct {
+	api     *openai.Client
+	model   string
+	timeout time.Duration
+	breaker breaker
+}
+
+// maxAnswer is how many bytes of an answer are read.
+const maxAnswer = 1 << 20
+
+// New prepares a client; it calls nobody.
+func New(o Options) (*Client, error) {
+	if o.Model == "" {
+		return nil, errors.New("configure chat model: model is required")
+	}
+	c := openai.DefaultConfig(o.APIKey)
+	if o.BaseURL != "" {
+		u, err := url.Parse(o.BaseURL)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return nil, errors.New("configure chat model: base_url is not an http address")
+		}
+		c.BaseURL = strings.TrimRight(o.BaseURL, "/")
+	}
+	if o.Client == nil {
+		o.Client = &http.Client{}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = 30 * time.Second
+	}
+	c.HTTPClient = bounded{o.Client}
+	return &Client{api: openai.NewClientWithConfig(c), model: o.Model, timeout: o.Timeout, breaker: breaker{now: o.Now}}, nil
+}
+
+// bounded reads no more of an answer than maxAnswer.
+type bounded struct{ client *http.Client }
+
+func (b bounded) Do(r *http.Request) (*http.Response, error) {
+	response, err := b.client.Do(r)
+	if err == nil {
+		response.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(response.Body, maxAnswer), response.Body}
+	}
+	return response, err
+}
+
+// maxText is how many bytes of a text are sent.
+const maxText = 24 << 10
+
+// Extract asks the model for the signals of text. The error is a *Failure, or the context's.
+func (c *Client) Extract(ctx context.Context, text string) (Answer, error) {
+	if !c.breaker.allow() {
+		return Answer{}, &Failure{Outcome: "open"}
+	}
+	masked := mask.Mask(text)
+	call, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	response, err := c.api.CreateChatCompletion(call, c.request(masked.Text))
+	if ctx.Err() != nil {
+		return Answer{}, ctx.Err()
+	}
+	if err != nil {
+		f := failure(call, err)
+		c.breaker.failed(f.Outcome != "refused")
+		return Answer{}, f
+	}
+	usage := Usage{response.Usage.PromptTokens, response.Usage.CompletionTokens}
+	if len(response.Choices) == 0 || response.Choices[0].Message.Refusal != "" {
+		c.breaker.failed(false)
+		return Answer{Usage: usage}, &Failure{Outcome: "invalid"}
+	}
+	rows, ok := parse(response.Choices[0].Message.Content)
+	if !ok {
+		c.breaker.failed(false)
+		return Answer{Usage: usage}, &Failure{Outcome: "invalid"}
+	}
+	c.breaker.worked()
+	answer := check(text, masked, rows)
+	answer.Usage = usage
+	return answer, nil
+}
+
+// PromptVersion changes with the prompt or the schema.
+const PromptVersion = "signals-1"
+
+//go:embed prompt.txt
+var prompt string
+
+//go:embed schema.json
+var schema json.RawMessage
+
+func (c *Client) request(text string) openai.ChatCompletionRequest {
+	if len(text) > maxText {
+		text = strings.ToValidUTF8(text[:maxText], "")
+	}
+	// The writer of a text would have to write its own hash into it to close this fence.
+	sum := sha256.Sum256([]byte(text))
+	mark := "customer-" + hex.EncodeToString(sum[:8])
+	return openai.ChatCompletionRequest{
+		Model: c.model,
+		Messages: []openai.ChatCompletionMessage{
+			{Role: openai.ChatMessageRoleSystem, Content: strings.ReplaceAll(prompt, "{{mark}}", mark)},
+			{Role: openai.ChatMessageRoleUser, Content: "<" + mark + ">\n" + text + "\n</" + mark + ">"},
+		},
+		Temperature: 0,
+		ResponseFormat: &openai.ChatCompletionResponseFormat{
+			Type:       openai.ChatCompletionResponseFormatTypeJSONSchema,
+			JSONSchema: &openai.ChatCompletionResponseFormatJSONSchema{Name: "signals", Strict: true, Schema: schema},
+		},
+	}
+}
+
+func failure(call context.Context, err error) *Failure {
+	status := 0
+	var api *openai.APIError
+	var request *openai.RequestError
+	switch {
+	case errors.As(err, &api):
+		status = api.HTTPStatusCode
+	case errors.As(err, &request):
+		status = request.HTTPStatusCode
+	}
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case call.Err() != nil:
+		return &Failure{Outcome: "timeout"}
+	case status == http.StatusTooManyRequests:
+		return &Failure{"limited", status}
+	case status >= 400 && status < 500 && status != http.StatusRequestTimeout:
+		return &Failure{"refused", status}
+	case status == 0 && (errors.As(err, &syntax) || errors.As(err, &kind) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)):
+		return &Failure{Outcome: "invalid"}
+	}
+	return &Failure{"unavailable", status}
+}
+
+// row is one element of the model's answer.
+type row struct {
+	Quote      string  `json:"quote"`
+	Kind       string  `json:"kind"`
+	Sentiment  float64 `json:"sentiment"`
+	Severity   float64 `json:"severity"`
+	Confidence float64 `json:"confidence"`
+	Area       string  `json:"area"`
+}
+
+// parse reads an answer. One that was cut off gives the rows that were complete; one that has
+// something around the JSON is read from its first brace. ok is false where it is not an
+// answer at all.
+func parse(content string) (rows []row, ok bool) {
+	start := strings.IndexByte(content, '{')
+	if start < 0 {
+		return nil, false
+	}
+	d := json.NewDecoder(strings.NewReader(content[start:]))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, false
+	}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return nil, false
+		}
+		if name != "signals" {
+			var skip json.RawMessage
+			if d.Decode(&skip) != nil {
+				return nil, false
+			}
+			continue
+		}
+		if t, err := d.Token(); err != nil || t != json.Delim('[') {
+			return nil, false
+		}
+		for d.More() {
+			var element json.RawMessage
+			if err := d.Decode(&element); err != nil {
+				return rows, len(rows) > 0
+			}
+			var r row
+			if json.Unmarshal(element, &r) != nil {
+				r = row{} // counted as dropped: it has no quote
+			}
+			rows = append(rows, r)
+		}
+		if _, err := d.Token(); err != nil {
+			return rows, len(rows) > 0
+		}
+		return rows, true
+	}
+	return nil, false
+}
+
+// maxArea is the longest product area taken from a model.
+const maxArea = 40
+
+// check keeps the rows whose quote is in the text and whose kind is ours.
+func check(text string, masked mask.Masked, rows []row) Answer {
+	var a Answer
+	folded := fold(masked.Text)
+	from := 0
+	for _, r := range rows {
+		kind := feedback.Kind(strings.ToLower(strings.TrimSpace(r.Kind)))
+		span, ok := folded.locate(r.Quote, from)
+		if !ok {
+			span, ok = folded.locate(r.Quote, 0)
+		}
+		if !ok || !slices.Contains(feedback.Kinds, kind) || kind == feedback.Other {
+			a.Dropped++
+			continue
+		}
+		from = span.End
+		original := masked.Original(span)
+		a.Findings = append(a.Findings, Finding{
+			Span: original, Kind: kind, Sentiment: clamp(r.Sentiment, -1), Severity: clamp(r.Severity, 0), Confidence: clamp(r.Confidence, 0),
+			Area: areaOf(r.Area),
+		})
+	}
+	slices.SortStableFunc(a.Findings, func(x, y Finding) int { return x.Start - y.Start })
+	end := 0
+	a.Findings = slices.DeleteFunc(a.Findings, func(f Finding) bool {
+		if f.Start < end || f.End <= f.Start || f.End > len(text) {
+			a.Dropped++
+			return true
+		}
+		end = f.End
+		return false
+	})
+	return a
+}
+
+func clamp(v, low float64) float64 {
+	if !(v >= low) { // NaN too
+		return low
+	}
+	return min(v, 1)
+}
+
+// areaOf takes a product area as a short lower-case label, or none.
+func areaOf(s string) string {
+	s = strings.ToLower(strings.Join(strings.Fields(s), " "))
+	if len(s) > maxArea || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == '<' || r == '>' }) {
+		return ""
+	}
+	return s
+}
+
+// breaker leaves an endpoint alone that failed several times running.
+type breaker struct {
+	now func() time.Time
+
+	mu       sync.Mutex
+	failures int
+	until    time.Time
+}
+
+// An endpoint that failed breakAfter times running is asked again after breakFor, by one
+// call more before it is left alone once more.
+const (
+	breakAfter = 5
+	breakFor   = 30 * time.Second
+)
+
+func (b *breaker) allow() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.failures < breakAfter || !b.now().Before(b.until)
+}
+
+// failed counts a failure; one of the endpoint, not of a single text, if it counts.
+func (b *breaker) failed(counts bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !counts {
+		return
+	}
+	b.failures++
+	b.until = b.now().Add(breakFor)
+}
+
+func (b *breaker) worked() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failures = 0
+}

@@ -1,0 +1,50 @@
+package classifier
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/throughline-dev/throughline/services/classifier/internal/chat"
+)
+
+type metrics struct {
+	items     *prometheus.CounterVec
+	signals   *prometheus.CounterVec
+	seconds   *prometheus.HistogramVec
+	calls     *prometheus.CounterVec
+	tokens    *prometheus.CounterVec
+	fallbacks prometheus.Counter
+	dropped   prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		items:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "throughline_classifier_items_total", Help: "Events of the items stream that got their result, by type."}, []string{"type"}),
+		signals:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "throughline_classifier_signals_total", Help: "Signals found, by kind."}, []string{"kind"}),
+		seconds:   prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "throughline_classifier_seconds", Help: "Duration of a step: extract (one item), chat (one item), embed, judge, write, publish (one batch).", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9)}, []string{"step"}),
+		calls:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "throughline_classifier_model_calls_total", Help: "Items given to the chat model, by outcome (ok, limited, unavailable, timeout, invalid, refused, open)."}, []string{"outcome"}),
+		tokens:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "throughline_classifier_model_tokens_total", Help: "Tokens that the chat model reported, by direction (prompt, completion)."}, []string{"direction"}),
+		fallbacks: prometheus.NewCounter(prometheus.CounterOpts{Name: "throughline_classifier_fallbacks_total", Help: "Items that the shipped heads read because the chat model gave no usable answer."}),
+		dropped:   prometheus.NewCounter(prometheus.CounterOpts{Name: "throughline_classifier_quotes_dropped_total", Help: "Answers of the chat model dropped because their quote is not in the text or their kind is none of ours."}),
+	}
+	for _, c := range []prometheus.Collector{m.items, m.signals, m.seconds, m.calls, m.tokens, m.fallbacks, m.dropped} {
+		if err := r.Register(c); err != nil {
+			return nil, fmt.Errorf("register classifier metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) took(step string, since time.Time) {
+	m.seconds.WithLabelValues(step).Observe(time.Since(since).Seconds())
+}
+
+func (m *metrics) asked(u chat.Usage, dropped int, outcome string, since time.Time) {
+	m.took("chat", since)
+	m.calls.WithLabelValues(outcome).Inc()
+	m.tokens.WithLabelValues("prompt").Add(float64(u.Prompt))
+	m.tokens.WithLabelValues("completion").Add(float64(u.Completion))
+	m.dropped.Add(float64(dropped))
+}

@@ -1,0 +1,135 @@
+package api
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/throughline-dev/throughline/pkg/feedback"
+	"github.com/throughline-dev/throughline/services/context-publisher/internal/read"
+)
+
+func (a *API) clusters(w http.ResponseWriter, r *http.Request, ws Workspace) error {
+	q := r.URL.Query()
+	n, err := limit(q)
+	if err != nil {
+		return err
+	}
+	if err := oneOf("kind", q.Get("kind"), kinds()...); err != nil {
+		return err
+	}
+	if err := oneOf("status", q.Get("status"), Statuses...); err != nil {
+		return err
+	}
+	page, err := ws.Clusters(r.Context(), read.ClusterQuery{
+		Kind: q.Get("kind"), Status: q.Get("status"), Q: q.Get("q"), Limit: n, Cursor: q.Get("cursor"),
+	})
+	if err != nil {
+		return err
+	}
+	return list(w, r, ws, page)
+}
+
+// ClusterAnswer is a cluster with how current it is; its own watermark says as of which
+// position.
+type ClusterAnswer struct {
+	read.Cluster
+	AsOf  time.Time `json:"as_of"`
+	LagMS int64     `json:"lag_ms"`
+}
+
+func (a *API) cluster(w http.ResponseWriter, r *http.Request, ws Workspace) error {
+	c, err := ws.Cluster(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	fresh, err := ws.Freshness(r.Context())
+	if err != nil {
+		return err
+	}
+	return answer(w, http.StatusOK, ClusterAnswer{Cluster: c, AsOf: fresh.AsOf, LagMS: fresh.LagMS})
+}
+
+func (a *API) signals(w http.ResponseWriter, r *http.Request, ws Workspace) error {
+	n, err := limit(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	if _, err := ws.Cluster(r.Context(), r.PathValue("id")); err != nil {
+		return err
+	}
+	page, err := ws.Signals(r.Context(), r.PathValue("id"), n, r.URL.Query().Get("cursor"))
+	if err != nil {
+		return err
+	}
+	return list(w, r, ws, page)
+}
+
+func (a *API) history(w http.ResponseWriter, r *http.Request, ws Workspace) error {
+	if _, err := ws.Cluster(r.Context(), r.PathValue("id")); err != nil {
+		return err
+	}
+	events, err := ws.History(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return list(w, r, ws, read.Page[read.Event]{Items: events})
+}
+
+func (a *API) feedback(w http.ResponseWriter, r *http.Request, ws Workspace) error {
+	q := r.URL.Query()
+	n, err := limit(q)
+	if err != nil {
+		return err
+	}
+	sources := []string{string(feedback.Slack), string(feedback.Intercom), string(feedback.Zendesk), string(feedback.Webhook), string(feedback.Import)}
+	if err := oneOf("source", q.Get("source"), sources...); err != nil {
+		return err
+	}
+	var since time.Time
+	if s := q.Get("since"); s != "" {
+		if since, err = time.Parse(time.RFC3339, s); err != nil {
+			if since, err = time.Parse(time.DateOnly, s); err != nil {
+				return invalid{"since is a time (2026-11-20T08:00:00Z) or a date (2026-11-20)"}
+			}
+		}
+	}
+	page, err := ws.Feedback(r.Context(), read.FeedbackQuery{
+		Q: q.Get("q"), Source: q.Get("source"), Customer: q.Get("customer"), Since: since, Limit: n, Cursor: q.Get("cursor"),
+	})
+	if err != nil {
+		return err
+	}
+	return list(w, r, ws, page)
+}
+
+func (a *API) feedbackItem(w http.ResponseWriter, r *http.Request, ws Workspace) error {
+	item, err := ws.FeedbackItem(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return answer(w, http.StatusOK, item)
+}
+
+func (a *API) tickets(w http.ResponseWriter, r *http.Request, ws Workspace) error {
+	n, err := limit(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	page, err := ws.Tickets(r.Context(), n, r.URL.Query().Get("cursor"))
+	if err != nil {
+		return err
+	}
+	return list(w, r, ws, page)
+}
+
+func (a *API) digest(w http.ResponseWriter, r *http.Request, ws Workspace) error {
+	date, err := time.Parse(time.DateOnly, r.PathValue("date"))
+	if err != nil {
+		return invalid{"the date is written 2026-11-22"}
+	}
+	d, err := ws.Digest(r.Context(), date)
+	if err != nil {
+		return err
+	}
+	return answer(w, http.StatusOK, d)
+}

@@ -1,0 +1,129 @@
+package api
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/throughline-dev/throughline/pkg/feedback"
+	"github.com/throughline-dev/throughline/services/context-publisher/internal/brief"
+	"github.com/throughline-dev/throughline/services/context-publisher/internal/decide"
+	"github.com/throughline-dev/throughline/services/context-publisher/internal/digest"
+	"github.com/throughline-dev/throughline/services/context-publisher/internal/read"
+)
+
+// freshFor is how long the newest stored item is remembered, so that asking how current
+// an answer is does not cost a query for each.
+const freshFor = 2 * time.Second
+
+// Local opens workspaces over the read model and the decider of this process.
+func Local(r *read.Reader, d *decide.Decider, now func() time.Time) Open {
+	newest := &newest{read: r, now: now, known: map[string]said{}}
+	return func(workspace string) Workspace { return local{r, d, newest, workspace} }
+}
+
+type local struct {
+	read   *read.Reader
+	decide *decide.Decider
+	newest *newest
+	id     string
+}
+
+// newest remembers for a moment when the newest stored item of a workspace was said.
+type newest struct {
+	read  *read.Reader
+	now   func() time.Time
+	mu    sync.Mutex
+	known map[string]said
+}
+
+type said struct{ at, asked time.Time }
+
+func (n *newest) at(ctx context.Context, workspace string) (time.Time, error) {
+	n.mu.Lock()
+	s := n.known[workspace]
+	n.mu.Unlock()
+	if now := n.now(); s.asked.IsZero() || now.Sub(s.asked) > freshFor {
+		page, err := n.read.Feedback(ctx, workspace, read.FeedbackQuery{Limit: 1})
+		if err != nil {
+			return time.Time{}, err
+		}
+		s = said{asked: now}
+		if len(page.Items) > 0 {
+			s.at = page.Items[0].UpdatedAt
+		}
+		n.mu.Lock()
+		n.known[workspace] = s
+		n.mu.Unlock()
+	}
+	return s.at, nil
+}
+
+func (l local) Freshness(ctx context.Context) (Freshness, error) {
+	position, asOf, err := l.read.Watermark(ctx, l.id)
+	if err != nil {
+		return Freshness{}, err
+	}
+	newest, err := l.newest.at(ctx, l.id)
+	if err != nil {
+		return Freshness{}, err
+	}
+	f := Freshness{Position: position, AsOf: asOf}
+	if position > 0 && newest.After(asOf) {
+		f.LagMS = newest.Sub(asOf).Milliseconds()
+	}
+	return f, nil
+}
+
+func (l local) Clusters(ctx context.Context, q read.ClusterQuery) (read.Page[read.Cluster], error) {
+	return l.read.Clusters(ctx, l.id, q)
+}
+
+func (l local) Cluster(ctx context.Context, id string) (read.Cluster, error) {
+	return l.read.Cluster(ctx, l.id, id)
+}
+
+func (l local) Signals(ctx context.Context, cluster string, limit int, cursor string) (read.Page[read.Signal], error) {
+	return l.read.Signals(ctx, l.id, cluster, limit, cursor)
+}
+
+func (l local) History(ctx context.Context, cluster string) ([]read.Event, error) {
+	return l.read.History(ctx, l.id, cluster)
+}
+
+func (l local) Feedback(ctx context.Context, q read.FeedbackQuery) (read.Page[read.Item], error) {
+	return l.read.Feedback(ctx, l.id, q)
+}
+
+func (l local) FeedbackItem(ctx context.Context, id string) (read.Item, error) {
+	return l.read.FeedbackItem(ctx, l.id, id)
+}
+
+func (l local) Tickets(ctx context.Context, limit int, cursor string) (read.Page[read.TicketHead], error) {
+	return l.read.Tickets(ctx, l.id, limit, cursor)
+}
+
+func (l local) Ticket(ctx context.Context, tracker feedback.Tracker, key string) (read.TicketDetail, error) {
+	return l.read.Ticket(ctx, l.id, tracker, key)
+}
+
+func (l local) Brief(ctx context.Context, tracker feedback.Tracker, key string, revision uint64) (brief.Brief, error) {
+	return l.read.Brief(ctx, l.id, tracker, key, revision)
+}
+
+func (l local) Changes(ctx context.Context, tracker feedback.Tracker, key string, since read.Since) (read.Changes, error) {
+	return l.read.Changes(ctx, l.id, tracker, key, since)
+}
+
+func (l local) Digest(ctx context.Context, date time.Time) (digest.Digest, error) {
+	return l.read.Digest(ctx, l.id, date)
+}
+
+func (l local) Decide(ctx context.Context, d feedback.Decision) (feedback.Decision, error) {
+	d.Workspace = l.id
+	return l.decide.Decide(ctx, d)
+}
+
+func (l local) Undo(ctx context.Context, id, by, reason string) (feedback.Decision, error) {
+	return l.decide.Undo(ctx, l.id, id, by, reason)
+}

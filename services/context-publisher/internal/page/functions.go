@@ -1,0 +1,138 @@
+package page
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/throughline-dev/throughline/pkg/feedback"
+	"github.com/throughline-dev/throughline/pkg/rank"
+	"github.com/throughline-dev/throughline/services/context-publisher/internal/brief"
+)
+
+func (p *Page) functions() template.FuncMap {
+	return template.FuncMap{
+		"clean": brief.Clean,
+		"link":  link,
+		"ticket": func(t feedback.Tracker, key string) string {
+			return "/tickets/" + string(t) + "/" + url.PathEscape(key)
+		},
+		"ago":    func(t time.Time) string { return ago(p.o.Now().Sub(t)) },
+		"day":    func(t time.Time) string { return t.UTC().Format("2 Jan 2006") },
+		"stamp":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"money":  func(v float64) string { return brief.Amount(brief.Money{Amount: v}) },
+		"amount": brief.Amount,
+		"sum":    func(b *brief.Brief) string { return brief.Sum(*b) },
+		"two":    func(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) },
+		"count":  count,
+		"trend":  trend,
+		"level":  level,
+		"bars":   bars,
+		"terms":  terms,
+		"kind":   func(k feedback.Kind) string { return kinds[k] },
+		"words":  func(s string) string { return strings.ReplaceAll(s, "_", " ") },
+		"lag":    func(ms int64) string { return ago(time.Duration(ms) * time.Millisecond) },
+		"formula": func() string {
+			return rank.Formula
+		},
+		"move": func(was, now uint32) string {
+			switch {
+			case was == 0:
+				return "new in the list"
+			case was > now:
+				return fmt.Sprintf("up from %d", was)
+			case was < now:
+				return fmt.Sprintf("down from %d", was)
+			}
+			return "unchanged"
+		},
+	}
+}
+
+var kinds = map[feedback.Kind]string{feedback.Problem: "Problem", feedback.Request: "Request", feedback.Praise: "Praise", feedback.Question: "Question", feedback.Other: "Other"}
+
+// link lets an address that leads to the web through, and nothing else.
+func link(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
+		return ""
+	}
+	return u.String()
+}
+
+func ago(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return "just now"
+	case d < time.Hour:
+		return count(int(d.Minutes()), "minute", "minutes") + " ago"
+	case d < 36*time.Hour:
+		return count(int(math.Round(d.Hours())), "hour", "hours") + " ago"
+	case d < 60*24*time.Hour:
+		return count(int(math.Round(d.Hours()/24)), "day", "days") + " ago"
+	}
+	return count(int(d.Hours()/24/30), "month", "months") + " ago"
+}
+
+func count(n any, one, many string) string {
+	if s := fmt.Sprint(n); s != "1" {
+		return s + " " + many
+	}
+	return "1 " + one
+}
+
+// trend names a momentum, the weighted term of the rank.
+func trend(momentum float64) string {
+	switch {
+	case momentum > .05:
+		return "rising"
+	case momentum < -.05:
+		return "cooling"
+	}
+	return "steady"
+}
+
+// level names a severity as briefs do.
+func level(severity float64) string {
+	switch {
+	case severity >= .65:
+		return "high"
+	case severity >= .35:
+		return "medium"
+	}
+	return "low"
+}
+
+// term is one term of a rank as it is drawn: where its bar begins and how wide it is, of
+// a hundred.
+type term struct {
+	Name        string
+	Value       float64
+	From, Width float64
+	Tells       string
+}
+
+func terms(t brief.Terms) []term {
+	return []term{
+		{Name: "reach", Value: t.Reach, Tells: "how many people, faded by how long they have been silent"},
+		{Name: "worth", Value: t.Worth, Tells: "what their accounts are worth a year"},
+		{Name: "severity", Value: t.Severity, Tells: "how bad it is for them"},
+		{Name: "momentum", Value: t.Momentum, Tells: "more or fewer voices than usual"},
+	}
+}
+
+// bars lays the positive terms end to end, so that the whole is the score against the
+// best one.
+func bars(t brief.Terms, top float64) []term {
+	at := 0.0
+	all := terms(t)
+	for i := range all {
+		all[i].From, all[i].Width = at, max(0, all[i].Value)/top*100
+		at += all[i].Width
+	}
+	return all
+}

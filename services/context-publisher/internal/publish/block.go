@@ -1,0 +1,178 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/throughline-dev/throughline/pkg/bus"
+	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/feedback"
+	"github.com/throughline-dev/throughline/services/context-publisher/internal/brief"
+	"github.com/throughline-dev/throughline/services/context-publisher/internal/keyed"
+	"github.com/throughline-dev/throughline/services/context-publisher/internal/tracker"
+)
+
+// blockFormat is part of every block's hash: a change of how blocks are rendered writes
+// them again.
+const blockFormat = "1"
+
+// The wait before a tracker that failed without saying how long to wait is tried again:
+// doubled with each attempt up to the longest.
+const (
+	firstPause   = 2 * time.Second
+	longestPause = 5 * time.Minute
+)
+
+// block makes a ticket show its newest brief. The ledger is written before (the intent)
+// and after (what the vendor gave), each by compare-and-set, so that a crash between finds
+// the block that is there instead of writing a second one.
+func (s *shard) block(ctx context.Context, m bus.Message) error {
+	in, err := event.Payload[event.Brief](m.Envelope)
+	if err != nil {
+		return bus.Permanent(err)
+	}
+	a := address{m.Workspace, in.Tracker, in.Ticket}
+	defer s.locks.lock(a)()
+	st, _, err := s.tickets.Get(ctx, keyed.TicketKey(a.workspace, a.tracker, a.key))
+	if err != nil {
+		return err
+	}
+	w, revision, err := s.ledger.Get(ctx, keyed.TicketKey(a.workspace, a.tracker, a.key))
+	if err != nil {
+		return err
+	}
+	entry := &entry{shard: s, address: a, connection: st.Connection, Write: w, revision: revision}
+	entry.Workspace, entry.Tracker, entry.Ticket = a.workspace, a.tracker, a.key
+	t, ok := s.Trackers[st.Connection]
+	if !ok {
+		return entry.end(ctx, keyed.Refused, "refused", "the ticket's connection is not configured for writing")
+	}
+	if st.Closed {
+		return entry.remove(ctx, t, m.Attempt)
+	}
+	// The newest brief counts, not the event's: what came between needs no write.
+	b, found, err := s.stored(ctx, a, max(st.Revision, uint64(in.Revision)))
+	if err != nil {
+		return err
+	}
+	if !found || len(b.Clusters) == 0 && w.Ref == nil && w.State != keyed.Writing {
+		return nil
+	}
+	content, err := s.content(ctx, a, st, b)
+	if err != nil {
+		return err
+	}
+	if w.State == keyed.Gone || w.State == keyed.Written && w.Hash == content.Hash {
+		return nil
+	}
+	if err := entry.upsert(ctx, t, content, m.Attempt); err != nil {
+		return err
+	}
+	s.fresh("tracker", in.AcceptedAt)
+	return nil
+}
+
+// content renders a brief as a block. A ticket in progress shows what changed since it
+// was picked up.
+func (s *shard) content(ctx context.Context, a address, st keyed.Ticket, b brief.Brief) (tracker.Block, error) {
+	var since *brief.Changes
+	if st.PickedUp > 0 && st.PickedUp < b.Revision && st.Category == feedback.InProgress {
+		old, found, err := s.stored(ctx, a, st.PickedUp)
+		if err != nil {
+			return tracker.Block{}, err
+		}
+		if found {
+			c := brief.Diff(old, b, nil)
+			since = &c
+		}
+	}
+	title, text := brief.Block(b, since, s.Block)
+	out := tracker.Block{Title: title, Markdown: text, Revision: int(b.Revision),
+		Hash: feedback.ID("blk", blockFormat, b.Hash, fmt.Sprint(st.PickedUp))}
+	if s.PublicURL != "" {
+		out.URL = s.PublicURL + "/tickets/" + string(a.tracker) + "/" + url.PathEscape(a.key)
+	}
+	return out, nil
+}
+
+// entry is a line of the ledger while it is worked on.
+type entry struct {
+	*shard
+	address
+	connection string
+	keyed.Write
+	revision uint64
+}
+
+func (e *entry) put(ctx context.Context) error {
+	e.At = e.Now().UTC()
+	revision, err := e.ledger.Put(ctx, keyed.TicketKey(e.address.workspace, e.address.tracker, e.address.key), e.Write, e.revision)
+	if errors.Is(err, keyed.ErrConflict) {
+		// Another publisher writes this block right now; what it writes is looked at again.
+		return bus.RetryAfter(fmt.Errorf("write ledger: %w", err), time.Second)
+	}
+	e.revision = revision
+	return err
+}
+
+// end records an outcome.
+func (e *entry) end(ctx context.Context, state, outcome, problem string) error {
+	e.State, e.Problem = state, problem
+	if err := e.put(ctx); err != nil {
+		return err
+	}
+	e.metrics.blocks.WithLabelValues(e.connection, outcome).Inc()
+	return nil
+}
+
+func (e *entry) upsert(ctx context.Context, t tracker.Tracker, b tracker.Block, attempt int) error {
+	e.State, e.Hash, e.Write.Revision, e.Problem = keyed.Writing, b.Hash, uint64(b.Revision), ""
+	if err := e.put(ctx); err != nil {
+		return err
+	}
+	ref, outcome, err := t.Upsert(ctx, e.address.key, e.Ref, b)
+	switch {
+	case err != nil:
+		return e.failed(ctx, err, attempt)
+	case outcome == tracker.Gone:
+		return e.end(ctx, keyed.Gone, string(outcome), "a person deleted the block")
+	}
+	e.Ref = &ref
+	return e.end(ctx, keyed.Written, string(outcome), "")
+}
+
+func (e *entry) remove(ctx context.Context, t tracker.Tracker, attempt int) error {
+	if e.State == keyed.Removed || e.State == keyed.Gone || e.State == "" {
+		return nil
+	}
+	var ref tracker.Ref
+	if e.Ref != nil {
+		ref = *e.Ref
+	}
+	if err := t.Remove(ctx, e.address.key, ref); err != nil {
+		return e.failed(ctx, err, attempt)
+	}
+	e.Ref, e.Hash = nil, ""
+	return e.end(ctx, keyed.Removed, "removed", "")
+}
+
+// failed waits as long as the vendor asks, or longer with each attempt; what a person has
+// to fix is recorded, and the next revision tries again.
+func (e *entry) failed(ctx context.Context, err error, attempt int) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	if tracker.IsPermanent(err) {
+		e.Logger.Warn("tracker refused the block", "workspace", e.address.workspace, "connection", e.connection, "ticket", e.address.key, "error", err)
+		return e.end(ctx, keyed.Refused, "refused", err.Error())
+	}
+	e.metrics.blocks.WithLabelValues(e.connection, "delayed").Inc()
+	pause, asked := tracker.RetryAfter(err)
+	if !asked {
+		pause = min(firstPause<<min(attempt-1, 10), longestPause)
+	}
+	return bus.RetryAfter(err, pause)
+}

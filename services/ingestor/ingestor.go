@@ -1,0 +1,177 @@
+// Package ingestor is where feedback and tickets come in. It serves the vendors' webhooks
+// and the writing half of /v1, makes each delivery durable before it answers, and then
+// decodes the deliveries, in order, into feedback items, accounts and tickets.
+//
+// It promises that a 2xx means durable, that a delivery sent twice or handled twice has
+// its effect once, and that a delivery which cannot be decoded is kept as a dead letter
+// and holds up nothing. It refuses what is not signed by the connection's vendor.
+package ingestor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/throughline-dev/throughline/pkg/access"
+	"github.com/throughline-dev/throughline/pkg/bus"
+	"github.com/throughline-dev/throughline/pkg/config"
+	"github.com/throughline-dev/throughline/pkg/store"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/archive"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/decode"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/intake"
+)
+
+// Appender stores a message and returns when it is durable; bus.Committer is one.
+type Appender = intake.Appender
+
+// Config is what an operator sets.
+type Config struct {
+	// Workspaces, with their connections and tokens.
+	Workspaces []config.Workspace
+	// InFlight is how many webhooks are worked on at a time; more are answered 503 with
+	// Retry-After. 0 means 256.
+	InFlight int
+	// MaxBody is the most bytes of one webhook. 0 means 1 MiB, and 2.5 MiB for github. It
+	// is lowered to what the event log takes as one message.
+	MaxBody int64
+}
+
+// Deps is what the service works with. All of it is required.
+type Deps struct {
+	Bus        *bus.Bus
+	Appender   Appender
+	Store      *store.DB
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+	Now        func() time.Time
+	Holder     string // names this process in leases; unique to it
+}
+
+// Service is the ingestor.
+type Service struct {
+	deps        Deps
+	intake      *intake.Intake
+	connections map[string]config.Connection
+	outcomes    *prometheus.CounterVec
+}
+
+// New validates and prepares; it starts nothing and talks to nobody. It fails on missing
+// dependencies, on a secret that cannot be one, and on metrics registered twice.
+func New(c Config, d Deps) (*Service, error) {
+	if d.Bus == nil || d.Appender == nil || d.Store == nil || d.Logger == nil || d.Registerer == nil || d.Now == nil || d.Holder == "" {
+		return nil, errors.New("prepare ingestor: every dependency is required")
+	}
+	metrics, err := intake.NewMetrics(d.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("prepare ingestor: %w", err)
+	}
+	s := &Service{deps: d, connections: map[string]config.Connection{}, outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "throughline_ingestor_decoded_total",
+		Help: "Deliveries decoded, by kind of connection and outcome (said, deleted, erased, ticket, account, dead, or nothing with its reason).",
+	}, []string{"kind", "outcome"})}
+	if err := d.Registerer.Register(s.outcomes); err != nil {
+		return nil, fmt.Errorf("prepare ingestor: register metrics: %w", err)
+	}
+	for _, w := range c.Workspaces {
+		for _, k := range w.Connections {
+			s.connections[k.ID] = k
+		}
+	}
+	s.intake, err = intake.New(intake.Options{
+		Workspaces: c.Workspaces, Keyring: access.NewKeyring(c.Workspaces), Appender: d.Appender, Bus: d.Bus, Store: d.Store,
+		Metrics: metrics, Logger: d.Logger, Now: d.Now,
+		InFlight: c.InFlight, MaxBody: c.MaxBody, MaxMessage: d.Bus.JetStream().Conn().MaxPayload(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("prepare ingestor: %w", err)
+	}
+	return s, nil
+}
+
+// Register adds the service's routes: /webhooks/{connection}, and under /v1 feedback,
+// customers, accounts, connections and dead-letters as far as they are the ingestor's.
+func (s *Service) Register(mux *http.ServeMux) { s.intake.Register(mux) }
+
+// Run decodes and archives deliveries until ctx ends, which is not an error. The streams
+// and buckets must exist (bus.Ensure) and the tables too (store.Migrate).
+func (s *Service) Run(ctx context.Context) error {
+	outer := ctx
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.decode(ctx) })
+	g.Go(func() error {
+		return s.deps.Bus.Consume(ctx, bus.Consumer{
+			Durable: bus.IngestorArchive, Stream: bus.Deliveries, Batch: 1000, Linger: time.Second,
+		}, archive.Handler{Store: s.deps.Store}.Handle)
+	})
+	if err := g.Wait(); err != nil && outer.Err() == nil {
+		return fmt.Errorf("run ingestor: %w", err)
+	}
+	return nil
+}
+
+// decode runs the one decoder that there may be at a time, and waits for its turn, and
+// for the event log where that does not answer.
+func (s *Service) decode(ctx context.Context) error {
+	for ctx.Err() == nil {
+		err := s.decodeOnce(ctx)
+		switch {
+		case err == nil || ctx.Err() != nil:
+		case bus.IsUnavailable(err):
+			s.deps.Logger.Warn("decoding waits for the event log", "error", err)
+			pause(ctx, time.Second)
+		default:
+			return fmt.Errorf("decode deliveries: %w", err)
+		}
+	}
+	return nil
+}
+
+// decodeOnce decodes until ctx ends or the lease goes to another process.
+func (s *Service) decodeOnce(ctx context.Context) error {
+	lease, err := s.deps.Bus.Acquire(ctx, bus.IngestorDecode, s.deps.Holder)
+	if err != nil {
+		return err
+	}
+	defer lease.Release(context.WithoutCancel(ctx))
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-lease.Lost():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	err = s.decodeUnder(ctx, lease)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (s *Service) decodeUnder(ctx context.Context, lease *bus.Lease) error {
+	states, err := s.deps.Bus.Bucket(ctx, bus.BucketItems)
+	if err != nil {
+		return err
+	}
+	h := &decode.Handler{
+		Publisher: s.deps.Bus, Store: s.deps.Store, States: states, Connections: s.connections,
+		Held: lease.Valid, Outcomes: s.outcomes, Logger: s.deps.Logger,
+	}
+	return s.deps.Bus.Consume(ctx, bus.Consumer{Durable: bus.IngestorDecode, Stream: bus.Deliveries, Ordered: true}, h.Handle)
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

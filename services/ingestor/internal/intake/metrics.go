@@ -1,0 +1,39 @@
+package intake
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics count what came in. Kinds are types of connections, "unknown" where there is
+// none; reasons and outcomes are fixed words.
+type Metrics struct {
+	deliveries *prometheus.CounterVec
+	refused    *prometheus.CounterVec
+	seconds    *prometheus.HistogramVec
+}
+
+// NewMetrics registers the metrics; it fails if they are registered already.
+func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
+	m := &Metrics{
+		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "throughline_ingestor_deliveries_total",
+			Help: "Deliveries by kind of connection and outcome (accepted, duplicate, answered, refused, failed).",
+		}, []string{"kind", "outcome"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "throughline_ingestor_refused_total",
+			Help: "Deliveries refused, by kind of connection and reason.",
+		}, []string{"kind", "reason"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "throughline_ingestor_request_seconds", Help: "Time from a webhook's first byte to its answer.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14), // 0.5 ms to 4 s
+		}, []string{"kind"}),
+	}
+	for _, c := range []prometheus.Collector{m.deliveries, m.refused, m.seconds} {
+		if err := r.Register(c); err != nil {
+			return nil, fmt.Errorf("register intake metrics: %w", err)
+		}
+	}
+	return m, nil
+}

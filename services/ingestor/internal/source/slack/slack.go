@@ -1,0 +1,304 @@
+// Package slack reads deliveries of Slack's Events API, message shortcuts and slash
+// commands. It is pure: what would need Slack's API (names of users, the message under a
+// reaction) is left to others, and an unknown user keeps its id.
+package slack
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/feedback"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/change"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/payload"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/plain"
+)
+
+// Decoder reads one connection's deliveries. Bots lists the bot ids whose posts count as
+// customers' words; posts of all other bots, our own among them, never do.
+type Decoder struct{ Bots []string }
+
+type envelope struct {
+	Type       string       `json:"type"`
+	TeamID     payload.Text `json:"team_id"`
+	Enterprise payload.Text `json:"enterprise_id"`
+	Event      inner        `json:"event"`
+}
+
+func (e envelope) team() string {
+	if e.TeamID != "" {
+		return string(e.TeamID)
+	}
+	return string(e.Enterprise)
+}
+
+type inner struct {
+	message
+	Channel   payload.Text `json:"channel"` // an object in channel events; then it reads as ""
+	DeletedTS payload.Text `json:"deleted_ts"`
+	EventTS   payload.Text `json:"event_ts"`
+	Message   *message     `json:"message"`
+	Previous  *message     `json:"previous_message"`
+}
+
+type message struct {
+	Type       string       `json:"type"`
+	Subtype    string       `json:"subtype"`
+	User       payload.Text `json:"user"` // an object in user events; then it reads as ""
+	Team       payload.Text `json:"team"`
+	UserTeam   payload.Text `json:"user_team"`
+	BotID      payload.Text `json:"bot_id"`
+	BotProfile *struct{}    `json:"bot_profile"`
+	Text       payload.Text `json:"text"`
+	TS         payload.Text `json:"ts"`
+	ThreadTS   payload.Text `json:"thread_ts"`
+	Blocks     []block      `json:"blocks"`
+	Edited     *struct {
+		TS payload.Text `json:"ts"`
+	} `json:"edited"`
+}
+
+// Decode says what a delivery means. It fails on a body that is not a Slack delivery and
+// on messages without the time stamp that identifies them.
+func (d Decoder) Decode(in event.Delivery) ([]change.Change, error) {
+	if strings.HasPrefix(in.Headers["content-type"], "application/x-www-form-urlencoded") {
+		return d.form(in)
+	}
+	var e envelope
+	if err := payload.Decode(in.Body, &e); err != nil {
+		return nil, fmt.Errorf("decode slack event: %w", err)
+	}
+	switch e.Type {
+	case "event_callback":
+		return d.event(e)
+	case "url_verification":
+		return change.None("handshake"), nil
+	case "app_rate_limited":
+		return change.None("rate limited by slack"), nil
+	}
+	return nil, fmt.Errorf("decode slack event: unknown envelope type")
+}
+
+func (d Decoder) event(e envelope) ([]change.Change, error) {
+	switch e.Event.Type {
+	case "message":
+		return d.message(e)
+	case "app_mention":
+		// The same post also arrives as a message, which is the fuller form: a mention
+		// is one version older than the message of the same time stamp.
+		return d.upsert(e, e.Event.message, -1, "")
+	case "reaction_added", "reaction_removed":
+		return change.None("reaction without text"), nil
+	case "app_uninstalled", "tokens_revoked":
+		return change.None("app was uninstalled"), nil
+	}
+	return change.None("not a message"), nil
+}
+
+func (d Decoder) message(e envelope) ([]change.Change, error) {
+	switch e.Event.Subtype {
+	case "", "file_share", "thread_broadcast", "me_message", "bot_message":
+		return d.upsert(e, e.Event.message, 0, "")
+	case "message_changed":
+		return d.changed(e)
+	case "message_deleted":
+		ts := e.Event.DeletedTS
+		if ts == "" && e.Event.Previous != nil {
+			ts = e.Event.Previous.TS
+		}
+		thread := ts
+		if p := e.Event.Previous; p != nil && p.ThreadTS != "" {
+			thread = p.ThreadTS
+		}
+		return d.deleted(e, ts, thread)
+	}
+	return change.None("not a customer's message"), nil
+}
+
+// changed reads an edit. The message keeps the time stamp it was posted with; the outer
+// one is the edit's. Link unfurls arrive as edits too, with the text as it was.
+func (d Decoder) changed(e envelope) ([]change.Change, error) {
+	if e.Event.Message == nil {
+		return nil, fmt.Errorf("decode slack event: message_changed without a message")
+	}
+	m := *e.Event.Message
+	old := e.Event.Previous
+	if old != nil {
+		if m.TS == "" {
+			m.TS = old.TS
+		}
+		if m.ThreadTS == "" {
+			m.ThreadTS = old.ThreadTS
+		}
+	}
+	if m.Subtype == "tombstone" {
+		thread := m.ThreadTS
+		if thread == "" {
+			thread = m.TS
+		}
+		return d.deleted(e, m.TS, thread)
+	}
+	changed := payload.Text("")
+	if m.Edited == nil && (old == nil || old.Text != m.Text) {
+		changed = e.Event.EventTS
+		if changed == "" {
+			changed = e.Event.TS
+		}
+	}
+	return d.upsert(e, m, 0, changed)
+}
+
+func (d Decoder) deleted(e envelope, ts, thread payload.Text) ([]change.Change, error) {
+	if ts == "" || e.Event.Channel == "" {
+		return nil, fmt.Errorf("decode slack event: a deletion does not name its message")
+	}
+	at := payload.First(payload.ParseTime(string(e.Event.EventTS)), payload.ParseTime(string(e.Event.TS)))
+	return []change.Change{change.MessageDeleted{Place: place(e.team(), e.Event.Channel, thread), ID: string(ts), At: at}}, nil
+}
+
+// upsert makes a message of a post. changed, when given, is the time of an edit that the
+// post itself does not tell.
+func (d Decoder) upsert(e envelope, m message, rank int64, changed payload.Text) ([]change.Change, error) {
+	bot := m.BotID != "" || m.BotProfile != nil || m.Subtype == "bot_message"
+	switch {
+	case bot && !slices.Contains(d.Bots, string(m.BotID)):
+		return change.None("post of a bot"), nil
+	case m.User == "USLACKBOT":
+		return change.None("post of a bot"), nil
+	case m.TS == "" || e.Event.Channel == "":
+		return nil, fmt.Errorf("decode slack event: a message without channel or time stamp")
+	}
+	switch m.Subtype {
+	case "", "file_share", "thread_broadcast", "me_message", "bot_message":
+	default:
+		return change.None("not a customer's message"), nil
+	}
+	at := payload.ParseTime(string(m.TS))
+	edited := at
+	if m.Edited != nil {
+		edited = payload.First(payload.ParseTime(string(m.Edited.TS)), at)
+	} else if changed != "" {
+		edited = payload.First(payload.ParseTime(string(changed)), at)
+	}
+	text := render(m)
+	if text == "" {
+		if edited.Equal(at) {
+			return change.None("message without text"), nil
+		}
+		return d.deleted(e, m.TS, thread(m))
+	}
+	who := change.Author{ID: author(e, m)}
+	if who.ID == "" {
+		return change.None("message without an author"), nil
+	}
+	return []change.Change{change.MessageUpserted{
+		Place: place(e.team(), e.Event.Channel, thread(m)), ID: string(m.TS), Version: payload.Version(edited) + rank,
+		Author: who, At: at, Changed: edited, Text: text, URL: permalink(e.Event.Channel, m),
+	}}, nil
+}
+
+func thread(m message) payload.Text {
+	if m.ThreadTS != "" {
+		return m.ThreadTS
+	}
+	return m.TS
+}
+
+// place identifies a thread: Slack's message key is (team, channel, ts).
+func place(team string, channel, thread payload.Text) change.Place {
+	return change.Place{Source: feedback.Slack, External: team + ":" + string(channel) + ":" + string(thread)}
+}
+
+// author identifies who posted. Ids are unique within the author's own team, which in a
+// shared channel is not the team that received the event.
+func author(e envelope, m message) string {
+	id := m.User
+	if id == "" {
+		id = m.BotID
+	}
+	if id == "" {
+		return ""
+	}
+	team := e.team()
+	for _, t := range []payload.Text{m.UserTeam, m.Team} {
+		if t != "" {
+			team = string(t)
+			break
+		}
+	}
+	return team + ":" + string(id)
+}
+
+func permalink(channel payload.Text, m message) string {
+	u := "https://slack.com/archives/" + url.PathEscape(string(channel)) + "/p" + url.PathEscape(strings.ReplaceAll(string(m.TS), ".", ""))
+	if m.ThreadTS != "" && m.ThreadTS != m.TS {
+		u += "?thread_ts=" + url.QueryEscape(string(m.ThreadTS)) + "&cid=" + url.QueryEscape(string(channel))
+	}
+	return u
+}
+
+// render prefers the rich text, which is what the user typed, over its lossy mrkdwn form.
+func render(m message) string {
+	if text := richText(m.Blocks); text != "" {
+		return plain.Clean(text)
+	}
+	return plain.Clean(Mrkdwn(string(m.Text)))
+}
+
+type shortcut struct {
+	Type string `json:"type"`
+	Team struct {
+		ID         payload.Text `json:"id"`
+		Enterprise payload.Text `json:"enterprise_id"`
+	} `json:"team"`
+	Channel struct {
+		ID payload.Text `json:"id"`
+	} `json:"channel"`
+	Message message `json:"message"`
+}
+
+// form reads what Slack posts as a form: interactivity as payload=<json>, else a slash
+// command.
+func (d Decoder) form(in event.Delivery) ([]change.Change, error) {
+	values, err := url.ParseQuery(string(in.Body))
+	if err != nil {
+		return nil, fmt.Errorf("decode slack form: malformed form")
+	}
+	switch {
+	case values.Has("ssl_check"):
+		return change.None("handshake"), nil
+	case values.Has("payload"):
+		var s shortcut
+		if err := payload.Decode([]byte(values.Get("payload")), &s); err != nil {
+			return nil, fmt.Errorf("decode slack shortcut: %w", err)
+		}
+		if s.Type != "message_action" {
+			return change.None("interaction without a message"), nil
+		}
+		e := envelope{TeamID: s.Team.ID, Enterprise: s.Team.Enterprise}
+		e.Event.Channel = s.Channel.ID
+		return d.upsert(e, s.Message, -1, "")
+	case values.Has("command"):
+		return command(values, in.ReceivedAt)
+	}
+	return nil, fmt.Errorf("decode slack form: neither an interaction nor a command")
+}
+
+// command takes the words after a slash command as said by who typed it.
+func command(v url.Values, at time.Time) ([]change.Change, error) {
+	team, id := v.Get("team_id"), v.Get("trigger_id")
+	text := plain.Clean(Mrkdwn(v.Get("text")))
+	switch {
+	case text == "":
+		return change.None("command without text"), nil
+	case team == "" || id == "" || v.Get("user_id") == "":
+		return nil, fmt.Errorf("decode slack command: team_id, user_id and trigger_id are required")
+	}
+	return []change.Change{change.MessageUpserted{
+		Place: change.Place{Source: feedback.Slack, External: team + ":command:" + id}, ID: id, Version: payload.Version(at),
+		Author: change.Author{ID: team + ":" + v.Get("user_id"), Name: v.Get("user_name")}, At: at, Changed: at, Text: text,
+	}}, nil
+}
