@@ -7,7 +7,8 @@ BIN    := bin
 MODULES := schemas pkg services/ingestor services/classifier services/clusterer services/context-publisher services/standalone scripts/repocheck
 NPM    := npm install --no-package-lock --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
 
-.PHONY: help build run demo test lint fmt bench install engine models mcp-client nats-server clean tidy
+# Every target with a description is a name, not a file.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' $(MAKEFILE_LIST))
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -29,6 +30,9 @@ $(CACHE)/models/.installed: scripts/models/package.json
 	@mkdir -p $(@D) && cp $< $(@D)/
 	$(NPM) --prefix $(@D)
 	@touch $@
+
+heads: models ## fit the classifier's heads anew on services/classifier/seed
+	go run ./services/classifier/fitheads -models $(CACHE)/models -seed services/classifier/seed -output services/classifier/internal/judge/heads.bin
 
 mcp-client: $(CACHE)/mcpclient/.installed
 $(CACHE)/mcpclient/.installed: scripts/mcpclient/package.json scripts/mcpclient/client.mjs

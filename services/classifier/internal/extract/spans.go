@@ -80,7 +80,7 @@ func goesOn(text string, clauses []Clause, kinds []feedback.Kind, last, i int, c
 		return false
 	}
 	// A plea to mend belongs to what is broken, a paragraph later too.
-	if current.Kind == feedback.Problem && repair.MatchString(words) && c.Block-clauses[last].Block <= 1 {
+	if current.Kind == feedback.Bug && repair.MatchString(words) && c.Block-clauses[last].Block <= 1 {
 		return true
 	}
 	if c.Block != clauses[last].Block || i-last > 2 {
