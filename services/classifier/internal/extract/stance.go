@@ -76,18 +76,18 @@ func take(words string, kind feedback.Kind) stance {
 }
 
 // plainly is the kind that a stance comes to where a judge has no better word.
-var plainly = map[stance]feedback.Kind{ask: feedback.Request, question: feedback.Question, trouble: feedback.Problem, praise: feedback.Praise}
+var plainly = map[stance]feedback.Kind{ask: feedback.FeatureRequest, question: feedback.Question, trouble: feedback.Bug, praise: feedback.Praise}
 
 // family is the stance that a kind of signal takes.
 func family(k feedback.Kind) stance {
 	switch k {
-	case "praise":
+	case feedback.Praise:
 		return praise
-	case "request", "feature_request":
+	case feedback.FeatureRequest:
 		return ask
-	case "question":
+	case feedback.Question:
 		return question
-	case "problem", "bug", "usability", "complaint":
+	case feedback.Bug, feedback.Usability, feedback.Complaint:
 		return trouble
 	}
 	return neutral
