@@ -35,20 +35,18 @@ func (s *Space) refresh() {
 }
 
 // divide runs Leiden until the resolution agrees with the division it gives:
-// resolution = Theta × (effective number of clusters)^1.15, damped by half. The
-// exponent was measured: many clusters bear a finer division than few. It starts
+// resolution = Theta × effective number of clusters, damped by half. It starts
 // from the present division; starting from nothing was measured to give no
 // better one, at any size.
 func (s *Space) divide(g *network, present []int32) []int32 {
 	const (
 		rounds = 2
 
-		growth      = 1.15
 		smallest    = 0.5 // resolution
 		enough      = 0.04
 		adjustments = 8
 	)
-	target := func(c []int32) float64 { return max(s.options.Theta*math.Pow(effective(c), growth), smallest) }
+	target := func(c []int32) float64 { return max(s.options.Theta*effective(c), smallest) }
 	found := g.leiden(present, s.resolution, rounds)
 	for range adjustments {
 		next := target(found)

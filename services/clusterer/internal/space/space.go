@@ -42,9 +42,9 @@ type Options struct {
 	// Seed goes into every cluster id, so that two workspaces never share one.
 	// Use the workspace id.
 	Seed string
-	// Theta is the granularity: resolution = Theta × N^1.15, N the effective
-	// number of clusters (the exponential of the entropy of their sizes). 0.06
-	// is coarse, 0.12 fine.
+	// Theta is the granularity: resolution = Theta × the effective number of
+	// clusters (the exponential of the entropy of their sizes). 0.08 is coarse,
+	// 0.20 fine.
 	Theta float64
 	// Neighbours is how many of a signal's nearest are tied to it. At most 32.
 	Neighbours int
@@ -75,7 +75,7 @@ type Options struct {
 // Default are the options everything was measured with.
 func Default() Options {
 	return Options{
-		Theta:               0.09,
+		Theta:               0.14,
 		Neighbours:          26,
 		Candidates:          40,
 		MinSimilarity:       0.05,
