@@ -100,7 +100,7 @@ type World struct {
 	put       map[string]uint64 // account → sequence of the items stream that put it
 	domains   map[string]string // e-mail domain → account
 	clusters  map[string]*cluster
-	names     map[string]string            // machine-made names in use, lower case → cluster
+	names     map[string]string            // keys of machine-made names in use → cluster
 	counts    name.Counts                  // of all signals' words
 	decisions map[string]feedback.Decision // in force
 }
