@@ -1,8 +1,6 @@
 package mcpserver_test
 
 import (
-	"crypto/rand"
-	"log/slog"
 	"regexp"
 	"strings"
 	"testing"
@@ -68,7 +66,7 @@ func everyAnswer(t *testing.T, x redteam.Text) map[string]string {
 	world := apitest.New()
 	world.FillWith("acme", x.Text)
 	near, far := mcp.NewInMemoryTransports()
-	server, err := mcpserver.NewWorkspace(world.Open("acme"), "test", rand.Reader, slog.New(slog.DiscardHandler)).Connect(t.Context(), near)
+	server, err := mcpserver.NewWorkspace(world.Open("acme"), offer).Connect(t.Context(), near)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,8 +78,9 @@ func everyAnswer(t *testing.T, x redteam.Text) map[string]string {
 	defer s.Close()
 	answers := map[string]string{}
 	asks := map[string]map[string]any{
-		"get_ticket_context": {"ticket": "PROJ-142"}, "what_changed": {"ticket": "PROJ-142", "since_revision": 1}, "search_feedback": {"query": x.Canary},
+		"get_ticket_context": {"ticket": "PROJ-142"}, "whats_changed": {"ticket": "PROJ-142", "since_revision": 1}, "search_feedback": {"query": x.Canary},
 		"list_clusters": {}, "list_tickets": {}, "get_cluster": {"id": world.Workspace("acme").First()},
+		"get_quote": {"item": feedback.ID("itm", "acme", x.Text), "words": x.Text},
 	}
 	for tool, args := range asks {
 		text, data, _ := call(t, s, tool, args)
@@ -93,14 +92,14 @@ func everyAnswer(t *testing.T, x redteam.Text) map[string]string {
 		t.Fatal(err)
 	}
 	answers["resource"] = read.Contents[0].Text
-	prompt, err := s.GetPrompt(t.Context(), &mcp.GetPromptParams{Name: "pick_up_ticket", Arguments: map[string]string{"ticket": "PROJ-142"}})
+	prompt, err := s.GetPrompt(t.Context(), &mcp.GetPromptParams{Name: "start_ticket", Arguments: map[string]string{"ticket": "PROJ-142"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	answers["prompt"] = prompt.Messages[0].Content.(*mcp.TextContent).Text
 	// What asks for the words themselves is told of nothing it said.
 	for tool, args := range map[string]map[string]any{
-		"get_ticket_context": {"ticket": x.Text}, "get_cluster": {"id": x.Text}, "list_clusters": {"kind": x.Text},
+		"get_ticket_context": {"ticket": x.Text}, "get_cluster": {"id": x.Text}, "list_clusters": {"kind": x.Text}, "get_quote": {"item": x.Text},
 	} {
 		res, err := s.CallTool(t.Context(), &mcp.CallToolParams{Name: tool, Arguments: args})
 		if err != nil {
