@@ -7,7 +7,7 @@ BIN    := bin
 MODULES := schemas pkg services/ingestor services/classifier services/clusterer services/context-publisher services/standalone scripts/repocheck
 NPM    := npm install --no-package-lock --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
 
-.PHONY: help build run demo test test-go lint fmt bench eval install engine models mcp-client clean tidy
+.PHONY: help build run demo test test-go lint fmt bench eval install engine models mcp-client mcp-conformance clean tidy
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -36,13 +36,19 @@ $(CACHE)/mcpclient/.installed: scripts/mcpclient/package.json scripts/mcpclient/
 	$(NPM) --prefix $(@D)
 	@touch $@
 
+mcp-conformance: $(CACHE)/mcpconformance/.installed
+$(CACHE)/mcpconformance/.installed: scripts/mcpconformance/package.json
+	@mkdir -p $(@D) && cp $< $(@D)/
+	$(NPM) --prefix $(@D) --no-save node-$$(node -p "process.platform+'-'+process.arch")@24.21.0
+	@touch $@
+
 run: build install ## start the all-in-one, empty
 	$(BIN)/throughline up
 
 demo: build install ## send real feedback through signed webhooks and show what comes of it (DEMO_ARGS=--exit to stop after)
 	$(BIN)/throughline demo $(DEMO_ARGS)
 
-test: install mcp-client build ## run every test with the race detector
+test: install mcp-client mcp-conformance build ## run every test with the race detector
 	go test -race -timeout 12m work
 
 lint: ## gofmt, vet, staticcheck, tidy modules
