@@ -45,13 +45,19 @@ $(CACHE)/nats/nats-server: pkg/go.mod
 	@mkdir -p $(@D)
 	go build -o $@ github.com/nats-io/nats-server/v2
 
+mcp-conformance: $(CACHE)/mcpconformance/.installed
+$(CACHE)/mcpconformance/.installed: scripts/mcpconformance/package.json
+	@mkdir -p $(@D) && cp $< $(@D)/
+	$(NPM) --prefix $(@D) --no-save node-$$(node -p "process.platform+'-'+process.arch")@24.21.0
+	@touch $@
+
 run: build install ## start the all-in-one, empty
 	$(BIN)/throughline up
 
 demo: build install ## send real feedback through signed webhooks and show what comes of it (DEMO_ARGS=--exit to stop after)
 	$(BIN)/throughline demo $(DEMO_ARGS)
 
-test: install mcp-client nats-server build ## run every test with the race detector
+test: install mcp-client mcp-conformance nats-server build ## run every test with the race detector
 	go test -race -timeout 12m work
 
 lint: ## gofmt, vet, staticcheck, tidy modules

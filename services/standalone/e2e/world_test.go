@@ -197,11 +197,11 @@ func natsConfiguration(t *testing.T) string {
 	return file
 }
 
-// allInOne starts `throughline up`.
-func allInOne(t *testing.T) *shape {
+// allInOne starts `throughline up`, with more settings if there are any.
+func allInOne(t *testing.T, settings ...string) *shape {
 	t.Helper()
 	k := trackers(t)
-	s := &shape{trackers: k, env: k.Environment(), programs: map[string]*program{}}
+	s := &shape{trackers: k, env: append(k.Environment(), settings...), programs: map[string]*program{}}
 	file, data := configuration(t), t.TempDir()
 	listen := "127.0.0.1:0"
 	s.restart = func(t *testing.T, name string) {
