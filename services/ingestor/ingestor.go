@@ -37,7 +37,7 @@ type Config struct {
 	// InFlight is how many webhooks are worked on at a time; more are answered 503 with
 	// Retry-After. 0 means 256.
 	InFlight int
-	// MaxBody is the most bytes of one webhook. 0 means 1 MiB, and 2.5 MiB for github. It
+	// MaxBody is the most bytes of one webhook. 0 means 1 MiB, and 2.5 MiB for github and email. It
 	// is lowered to what the event log takes as one message.
 	MaxBody int64
 }
