@@ -25,6 +25,7 @@ import (
 	"github.com/throughline-dev/throughline/services/ingestor/internal/archive"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/decode"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/intake"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/plain"
 )
 
 // Appender stores a message and returns when it is durable; bus.Committer is one.
@@ -175,3 +176,7 @@ func pause(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	}
 }
+
+// PlainText returns what a reader sees of an HTML fragment, as the decoders take it: its
+// visible text, blocks on lines of their own.
+func PlainText(html string) string { return plain.FromHTML(html) }
