@@ -7,7 +7,9 @@ BIN    := bin
 MODULES := schemas pkg services/ingestor services/classifier services/clusterer services/context-publisher services/standalone scripts/repocheck
 NPM    := npm install --no-package-lock --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
 
-.PHONY: help build run demo test test-go lint fmt bench eval install engine models mcp-client clean tidy
+SOAK := 20000
+
+.PHONY: help build run demo test test-go lint fmt bench soak eval install engine models mcp-client clean tidy
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -60,6 +62,9 @@ tidy: ## tidy every module
 
 bench: install ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem work
+
+soak: install build ## twenty thousand webhooks, shuffled and doubled, through three kill -9s (SOAK=N for another number)
+	go test ./services/standalone/e2e -run TestThreeKillsChangeNoItem -count 1 -v -timeout 30m -deliveries $(SOAK)
 
 clean: ## remove what was built and installed
 	rm -rf $(BIN) $(CACHE)
