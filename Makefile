@@ -7,6 +7,8 @@ BIN    := bin
 MODULES := schemas pkg services/ingestor services/classifier services/clusterer services/context-publisher services/standalone scripts/repocheck
 NPM    := npm install --no-package-lock --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
 
+SOAK   := 20000
+
 # Every target with a description is a name, not a file.
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' $(MAKEFILE_LIST))
 
@@ -75,6 +77,9 @@ tidy: ## tidy every module
 
 bench: install ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem work
+
+soak: install build ## twenty thousand webhooks, shuffled and doubled, through three kill -9s (SOAK=N for another number)
+	go test ./services/standalone/e2e -run TestThreeKillsChangeNoItem -count 1 -v -timeout 30m -deliveries $(SOAK)
 
 clean: ## remove what was built and installed
 	rm -rf $(BIN) $(CACHE)
