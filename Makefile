@@ -7,7 +7,7 @@ BIN    := bin
 MODULES := schemas pkg services/ingestor services/classifier services/clusterer services/context-publisher services/standalone scripts/repocheck
 NPM    := npm install --no-package-lock --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
 
-.PHONY: help build run demo test lint fmt bench install engine models mcp-client nats-server clean tidy
+.PHONY: help build run demo test lint fmt bench install engine models mcp-client browser nats-server clean tidy
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -36,6 +36,13 @@ $(CACHE)/mcpclient/.installed: scripts/mcpclient/package.json scripts/mcpclient/
 	$(NPM) --prefix $(@D)
 	@touch $@
 
+browser: $(CACHE)/browser/.installed ## install Debian's Chromium, if there is none, and what drives it
+$(CACHE)/browser/.installed: scripts/browser/package.json scripts/browser/page.mjs
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || { echo "install Chromium (Debian: apt-get install chromium)"; exit 1; }
+	@mkdir -p $(@D) && cp $^ $(@D)/
+	$(NPM) --prefix $(@D)
+	@touch $@
+
 nats-server: $(CACHE)/nats/nats-server ## build the NATS server that the tests run as a server of its own
 $(CACHE)/nats/nats-server: pkg/go.mod
 	@mkdir -p $(@D)
@@ -47,7 +54,7 @@ run: build install ## start the all-in-one, empty
 demo: build install ## send real feedback through signed webhooks and show what comes of it (DEMO_ARGS=--exit to stop after)
 	$(BIN)/throughline demo $(DEMO_ARGS)
 
-test: install mcp-client nats-server build ## run every test with the race detector
+test: install mcp-client browser nats-server build ## run every test with the race detector
 	go test -race -timeout 12m work
 
 lint: ## gofmt, vet, staticcheck, tidy modules
