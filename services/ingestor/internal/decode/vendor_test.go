@@ -118,7 +118,7 @@ var golden = map[string]string{
 	"email/postmark_inbound":                    `said acme-email:postmark@initech.example | postmark@initech.example v1795338000000000 | ada@initech.example <ada@initech.example> Ada Lovelace | 2026-11-22T09:00:00Z | "Dark mode\n\nWorking at night hurts my eyes." | `,
 	"email/sendgrid_inbound_raw":                `said acme-email:sendgrid@initech.example | sendgrid@initech.example v1795338000000000 | ada@initech.example <ada@initech.example> Ada Lovelace | 2026-11-22T09:00:00Z | "Still broken." | `,
 	"email/ses_sns_notification":                `said acme-email:ses@initech.example | ses@initech.example v1795338000000000 | ada@initech.example <ada@initech.example> Ada Lovelace | 2026-11-22T09:00:00Z | "Invoices cannot be exported\n\nThe export stops at € 1,000." | `,
-	"intercom/contact_created":                  `{Reason:not a customer's words}`,
+	"intercom/contact_created":                  `{Source:intercom Author:{ID:i6wc9ipe:5c96b122177026171b401e20 Name: Email:aaron@zulip.com}}`,
 	"intercom/ping":                             `{Reason:handshake}`,
 	"intercom/v1_conversation_admin_replied":    `{Reason:not a customer's words}`,
 	"intercom/v1_conversation_user_created":     `said i6wc9ipe:21321941764 | 331494375 v1553290198000000 | i6wc9ipe:5c9553cb27e377f24eed49f7 <> Rose Poodle from St. John's | 2019-03-22T21:29:58Z | "Hello everyone!" | https://app.intercom.io/a/apps/i6wc9ipe/conversations/21321941764`,
