@@ -81,6 +81,16 @@ type TicketChanged struct {
 	Ticket           feedback.Ticket
 	Previous         string
 	PreviousCategory feedback.StatusCategory
+	Node             string // what boards call the ticket; "" where there are none
+}
+
+// TicketPlaced says where on its board a ticket now stands. Version orders placings.
+type TicketPlaced struct {
+	Node     string
+	Status   string
+	Category feedback.StatusCategory
+	Version  int64
+	At       time.Time
 }
 
 // AccountChanged says what an account is like now.
@@ -129,6 +139,7 @@ func (ConversationDeleted) change() {}
 func (CustomerErased) change()      {}
 func (ItemWithdrawn) change()       {}
 func (TicketChanged) change()       {}
+func (TicketPlaced) change()        {}
 func (AccountChanged) change()      {}
 func (AccountTold) change()         {}
 func (CustomerMet) change()         {}

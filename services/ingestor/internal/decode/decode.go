@@ -134,7 +134,7 @@ func outcomeOf(c change.Change) string {
 		return "deleted"
 	case change.CustomerErased:
 		return "erased"
-	case change.TicketChanged:
+	case change.TicketChanged, change.TicketPlaced:
 		return "ticket"
 	case change.AccountChanged, change.AccountTold:
 		return "account"

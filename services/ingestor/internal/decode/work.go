@@ -114,7 +114,13 @@ func (w *work) fold(ctx context.Context, m meaning) (refused, failed error) {
 	for _, c := range m.changes {
 		switch c := c.(type) {
 		case change.TicketChanged:
-			out.ticket(c)
+			if err := out.remembered(ctx, c); err != nil {
+				return nil, err
+			}
+		case change.TicketPlaced:
+			if err := out.placed(ctx, c); err != nil {
+				return nil, err
+			}
 		case change.AccountChanged:
 			if err := out.put(c); err != nil {
 				return nil, err
