@@ -24,7 +24,7 @@ func TestTwoIdentitiesOfOnePersonAreOneVoice(t *testing.T) {
 				ID: item, Revision: revision, Source: feedback.Slack, CreatedAt: start, UpdatedAt: start.Add(time.Duration(revision) * time.Hour),
 				Customer: feedback.Customer{ID: customer},
 			},
-			Signals: []feedback.Signal{{ID: "sig_" + item, Item: item, Revision: revision, Kind: feedback.Problem, Quote: "export fails", Space: "test/32", Vector: vector}},
+			Signals: []feedback.Signal{{ID: "sig_" + item, Item: item, Revision: revision, Kind: feedback.Bug, Quote: "export fails", Space: "test/32", Vector: vector}},
 		}})
 		if err != nil {
 			t.Fatal(err)
