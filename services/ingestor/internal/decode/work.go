@@ -18,6 +18,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/pkg/store"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/change"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/erase"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/fold"
 )
 
@@ -32,6 +33,7 @@ type work struct {
 	items         [][]any
 	accounts      [][]any
 	events        []bus.Outgoing
+	erasures      []erase.Job
 }
 
 // conversation is a folded state with where it came from.
@@ -132,12 +134,27 @@ func (w *work) fold(ctx context.Context, m meaning) (refused, failed error) {
 			if err := conv.state.Apply(c, m.Sequence); err != nil {
 				refused = bus.Permanent(fmt.Errorf("fold delivery: %w", err))
 			}
+			w.handler.withhold(conv.state)
 			out.touched[k] = conv
 		}
 	}
 	out.revise()
 	w.events = append(w.events, out.events...)
 	return refused, out.err
+}
+
+// withhold withdraws from a conversation what people said who were erased since.
+func (h *Handler) withhold(s *fold.State) {
+	if len(h.erased) == 0 {
+		return
+	}
+	for _, m := range s.Messages {
+		for _, id := range []string{m.Customer.ID, m.Ref} {
+			if until, ok := h.erased[erase.Key(s.Workspace, id)]; ok {
+				s.Withdraw(m.Customer.ID, until)
+			}
+		}
+	}
 }
 
 // outcome collects the events of one delivery, in order.
@@ -276,9 +293,18 @@ func (o *outcome) erase(ctx context.Context, c change.CustomerErased) error {
 	}
 	for _, customer := range slices.Sorted(maps.Keys(found)) {
 		slices.Sort(found[customer])
+		o.record(erase.Job{Workspace: o.Workspace, Customer: customer, Items: found[customer], Delivery: o.delivery.ID, Sequence: o.Sequence, Until: c.At})
 		o.emit("items", event.CustomerErased, customer, fmt.Sprintf("erasure:%s:%s", customer, o.delivery.ID), event.Erasure{Origin: o.origin(len(o.events)), Customer: customer, Items: found[customer]})
 	}
 	return nil
+}
+
+// record notes an erasure, for the eraser and for what comes late.
+func (o *outcome) record(j erase.Job) {
+	o.erasures = append(o.erasures, j)
+	if k := erase.Key(j.Workspace, j.Customer); j.Until.After(o.handler.erased[k]) {
+		o.handler.erased[k] = j.Until
+	}
 }
 
 // places finds the keys of the conversations that customers spoke in, and as whom: in
@@ -337,12 +363,20 @@ func (w *work) insert(ctx context.Context, table string, columns []string, rows 
 
 // remember saves the states, index first, so that a state that is saved is indexed.
 func (w *work) remember(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, saving := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
 	for k, c := range w.conversations {
-		g.Go(func() error { return w.save(ctx, k, c) })
+		g.Go(func() error { return w.save(saving, k, c) })
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, j := range w.erasures {
+		if err := erase.Record(ctx, w.handler.Erasures, j); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *work) save(ctx context.Context, k string, c *conversation) error {
