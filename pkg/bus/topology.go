@@ -75,7 +75,6 @@ const SnapshotStore = "snapshots-data"
 const (
 	IngestorDecode   = "ingestor-decode"
 	IngestorArchive  = "ingestor-archive"
-	IngestorErase    = "ingestor-erase" // a lease only
 	Classifier       = "classifier"
 	Clusterer        = "clusterer" // followed by -<shard>
 	PublisherTickets = "publisher-tickets"

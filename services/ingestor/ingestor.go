@@ -112,7 +112,7 @@ func (s *Service) Run(ctx context.Context) error {
 	outer := ctx
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.alone(ctx, bus.IngestorDecode, s.decode) })
-	g.Go(func() error { return s.alone(ctx, bus.IngestorErase, s.erase) })
+	g.Go(func() error { return s.alone(ctx, "ingestor-erase", s.erase) })
 	g.Go(func() error {
 		return s.deps.Bus.Consume(ctx, bus.Consumer{
 			Durable: bus.IngestorArchive, Stream: bus.Deliveries, Batch: 1000, Linger: time.Second,
