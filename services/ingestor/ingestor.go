@@ -23,6 +23,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/config"
 	"github.com/throughline-dev/throughline/pkg/store"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/archive"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/backfill"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/decode"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/erase"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/intake"
@@ -44,7 +45,7 @@ type Config struct {
 	MaxBody int64
 }
 
-// Deps is what the service works with. All of it is required.
+// Deps is what the service works with. All of it but Wait is required.
 type Deps struct {
 	Bus        *bus.Bus
 	Appender   Appender
@@ -53,6 +54,9 @@ type Deps struct {
 	Registerer prometheus.Registerer
 	Now        func() time.Time
 	Holder     string // names this process in leases; unique to it
+
+	// Wait waits between requests to vendors; nil means by the clock.
+	Wait func(context.Context, time.Duration) error
 }
 
 // Service is the ingestor.
@@ -60,6 +64,8 @@ type Service struct {
 	deps        Deps
 	intake      *intake.Intake
 	erasures    erase.API
+	backfills   backfill.API
+	workspaces  map[string]string // of the connections
 	connections map[string]config.Connection
 	outcomes    *prometheus.CounterVec
 }
@@ -74,7 +80,7 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare ingestor: %w", err)
 	}
-	s := &Service{deps: d, connections: map[string]config.Connection{}, outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
+	s := &Service{deps: d, connections: map[string]config.Connection{}, workspaces: map[string]string{}, outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "throughline_ingestor_decoded_total",
 		Help: "Deliveries decoded, by kind of connection and outcome (said, deleted, erased, ticket, account, dead, or nothing with its reason).",
 	}, []string{"kind", "outcome"})}
@@ -83,11 +89,12 @@ func New(c Config, d Deps) (*Service, error) {
 	}
 	for _, w := range c.Workspaces {
 		for _, k := range w.Connections {
-			s.connections[k.ID] = k
+			s.connections[k.ID], s.workspaces[k.ID] = k, w.ID
 		}
 	}
 	keyring := access.NewKeyring(c.Workspaces)
 	s.erasures = erase.API{Bus: d.Bus, Keyring: keyring, Logger: d.Logger}
+	s.backfills = backfill.API{Bus: d.Bus, Keyring: keyring, Workspaces: s.workspaces, Now: d.Now, Logger: d.Logger}
 	s.intake, err = intake.New(intake.Options{
 		Workspaces: c.Workspaces, Keyring: keyring, Appender: d.Appender, Bus: d.Bus, Store: d.Store,
 		Metrics: metrics, Logger: d.Logger, Now: d.Now,
@@ -104,6 +111,7 @@ func New(c Config, d Deps) (*Service, error) {
 func (s *Service) Register(mux *http.ServeMux) {
 	s.intake.Register(mux)
 	s.erasures.Register(mux)
+	s.backfills.Register(mux)
 }
 
 // Run decodes and archives deliveries until ctx ends, which is not an error. The streams
@@ -113,6 +121,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.alone(ctx, bus.IngestorDecode, s.decode) })
 	g.Go(func() error { return s.alone(ctx, "ingestor-erase", s.erase) })
+	g.Go(func() error { return s.alone(ctx, "ingestor-backfill", s.backfill) })
 	g.Go(func() error {
 		return s.deps.Bus.Consume(ctx, bus.Consumer{
 			Durable: bus.IngestorArchive, Stream: bus.Deliveries, Batch: 1000, Linger: time.Second,
@@ -183,6 +192,14 @@ func (s *Service) decode(ctx context.Context, lease *bus.Lease) error {
 func (s *Service) erase(ctx context.Context, _ *bus.Lease) error {
 	e := &erase.Eraser{Bus: s.deps.Bus, Store: s.deps.Store, Connections: s.connections, Decode: decode.Changes, Logger: s.deps.Logger, Now: s.deps.Now}
 	return e.Run(ctx)
+}
+
+func (s *Service) backfill(ctx context.Context, _ *bus.Lease) error {
+	r := &backfill.Runner{
+		Bus: s.deps.Bus, Appender: s.deps.Appender, Connections: s.connections, Workspaces: s.workspaces, Decode: decode.Changes,
+		HTTP: &http.Client{Timeout: time.Minute}, Wait: s.deps.Wait, Now: s.deps.Now, Logger: s.deps.Logger,
+	}
+	return r.Run(ctx)
 }
 
 func pause(ctx context.Context, d time.Duration) {
