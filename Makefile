@@ -90,6 +90,9 @@ fmt: ## format the code
 tidy: ## tidy every module
 	@for m in $(MODULES); do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
 
+eval: build models ## measure quality on the bundled sets (DATA=DIR adds others)
+	python3 scripts/eval/eval.py --data "$(DATA)" $(EVAL_ARGS)
+
 bench: install ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem work
 
