@@ -11,7 +11,7 @@ import (
 	"github.com/throughline-dev/throughline/services/classifier/internal/chat"
 	"github.com/throughline-dev/throughline/services/classifier/internal/extract"
 	"github.com/throughline-dev/throughline/services/classifier/internal/judge"
-	"github.com/throughline-dev/throughline/services/classifier/internal/mask"
+	"github.com/throughline-dev/throughline/pkg/mask"
 )
 
 // reader turns texts into findings. It is what the service and the evaluation share.

@@ -29,7 +29,7 @@ import (
 	"github.com/sashabaranov/go-openai"
 
 	"github.com/throughline-dev/throughline/pkg/feedback"
-	"github.com/throughline-dev/throughline/services/classifier/internal/mask"
+	"github.com/throughline-dev/throughline/pkg/mask"
 )
 
 // Options say where the model is. Model is required.
