@@ -17,6 +17,7 @@ const (
 	Intercom Source = "intercom"
 	Zendesk  Source = "zendesk"
 	Webhook  Source = "webhook"
+	Email    Source = "email"
 	Import   Source = "import"
 )
 

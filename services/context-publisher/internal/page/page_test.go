@@ -29,8 +29,13 @@ type site struct {
 
 func serve(t *testing.T) site {
 	t.Helper()
+	return serveWorld(t, func(w *apitest.World) { w.Fill("acme") })
+}
+
+func serveWorld(t *testing.T, fill func(*apitest.World)) site {
+	t.Helper()
 	world := apitest.New()
-	world.Fill("acme")
+	fill(world)
 	log := new(bytes.Buffer)
 	p, err := page.New(page.Options{Keyring: apitest.Keys("acme", "globex"), Open: world.Open, Logger: slog.New(slog.NewTextHandler(log, nil)),
 		Now: func() time.Time { return apitest.Now }, Random: rand.Reader})

@@ -211,7 +211,7 @@ type feedbackView struct {
 
 func (p *Page) feedback(req *request) error {
 	q := req.r.URL.Query()
-	v := feedbackView{Q: q.Get("q"), Source: q.Get("source"), Sources: []feedback.Source{feedback.Slack, feedback.Intercom, feedback.Zendesk, feedback.Webhook, feedback.Import}}
+	v := feedbackView{Q: q.Get("q"), Source: q.Get("source"), Sources: []feedback.Source{feedback.Slack, feedback.Intercom, feedback.Zendesk, feedback.Webhook, feedback.Email, feedback.Import}}
 	v.Filtered = v.Q+v.Source != "" || q.Get("customer") != ""
 	if v.Source != "" && !slices.Contains(v.Sources, feedback.Source(v.Source)) {
 		return invalid("This source does not exist.")

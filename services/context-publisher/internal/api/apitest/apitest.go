@@ -363,6 +363,40 @@ var sources = []feedback.Source{feedback.Slack, feedback.Intercom, feedback.Zend
 // Fill puts a small product's feedback into a workspace: eight clusters, three tickets,
 // two revisions of a brief, a digest, and one hostile customer.
 func (w *World) Fill(id string) *Workspace {
+	return w.fill(id, voice{name: "Eve <b>Mallory</b>", account: "Evil \"><i>Corp"}, Hostile)
+}
+
+// FillWith is Fill with words wherever somebody outside can write: what the hostile
+// customer says, what she and her company are called, the address of her conversation,
+// the name of the first cluster, and title and status of its ticket.
+func (w *World) FillWith(id, words string) *Workspace {
+	ws := w.fill(id, voice{name: words, account: words}, words)
+	ws.clusters[0].Name = words
+	for i := range ws.digests["2026-11-22"].Top {
+		e := &ws.digests["2026-11-22"].Top[i]
+		e.Name, e.Quote = words, words
+	}
+	t := &ws.tickets[0]
+	t.Title, t.Status, t.Attachments[0].Name, t.Attachments[0].Reasons = words, words, words, []string{words}
+	for i := range ws.briefs["jira:PROJ-142"] {
+		b := &ws.briefs["jira:PROJ-142"][i]
+		b.Title, b.Status, b.Clusters[0].Name, b.Suggested[0].Name = words, words, words, words
+		for j := range b.EdgeCases {
+			b.EdgeCases[j].Value, b.EdgeCases[j].Quote.Text, b.EdgeCases[j].Quote.Name = words, words, words
+		}
+		for j := range b.Asking.People {
+			b.Asking.People[j].Plan, b.Asking.People[j].Segment = words, words
+		}
+		b.Questions = append(b.Questions, b.Need...)
+		b.Questions[len(b.Questions)-1].Text, b.Questions[len(b.Questions)-1].URL = words, "https://hooks.example/"+words
+	}
+	return ws
+}
+
+// First is the id of the cluster that ranks first in a filled workspace.
+func (w *Workspace) First() string { return w.clusters[0].ID }
+
+func (w *World) fill(id string, hostile voice, words string) *Workspace {
 	ws := w.Workspace(id)
 	n := 0
 	score := func(t brief.Terms) float64 { return t.Reach + t.Worth + t.Severity + t.Momentum }
@@ -383,7 +417,7 @@ func (w *World) Fill(id string) *Workspace {
 		}
 		if rank == 0 {
 			n++
-			ws.say(&c, voice{name: "Eve <b>Mallory</b>", account: "Evil \"><i>Corp"}, Hostile, len(a.quotes), n, accounts)
+			ws.say(&c, hostile, words, len(a.quotes), n, accounts)
 		}
 		for _, worth := range accounts {
 			c.Accounts++
