@@ -42,6 +42,13 @@ $(CACHE)/mcpclient/.installed: scripts/mcpclient/package.json scripts/mcpclient/
 	$(NPM) --prefix $(@D)
 	@touch $@
 
+browser: $(CACHE)/browser/.installed ## install Debian's Chromium, if there is none, and what drives it
+$(CACHE)/browser/.installed: scripts/browser/package.json scripts/browser/page.mjs
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || { echo "install Chromium (Debian: apt-get install chromium)"; exit 1; }
+	@mkdir -p $(@D) && cp $^ $(@D)/
+	$(NPM) --prefix $(@D)
+	@touch $@
+
 nats-server: $(CACHE)/nats/nats-server ## build the NATS server that the tests run as a server of its own
 $(CACHE)/nats/nats-server: pkg/go.mod
 	@mkdir -p $(@D)
@@ -59,8 +66,16 @@ run: build install ## start the all-in-one, empty
 demo: build install ## send real feedback through signed webhooks and show what comes of it (DEMO_ARGS=--exit to stop after)
 	$(BIN)/throughline demo $(DEMO_ARGS)
 
-test: install mcp-client mcp-conformance nats-server build ## run every test with the race detector
+# What the tests need besides the code.
+test-tools: install mcp-client mcp-conformance browser nats-server
+
+test: test-tools build ## run every test with the race detector
 	go test -race -timeout 12m work
+
+FUZZTIME ?= 60s
+fuzz: ## try every decoder with hostile input, a minute each (FUZZTIME=5m for longer)
+	@for f in $$(grep -rl '^func Fuzz' --include=*_test.go services/ingestor); do for n in $$(sed -n 's/^func \(Fuzz[A-Za-z]*\)(.*/\1/p' $$f); do \
+		echo "$$(dirname $$f) $$n"; go test -run '^$$' -fuzz "^$$n$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f) || exit 1; done; done
 
 lint: ## gofmt, vet, staticcheck, tidy modules
 	@test -z "$$(gofmt -l $(MODULES))" || { echo "run make fmt:"; gofmt -l $(MODULES); exit 1; }

@@ -46,6 +46,8 @@ type Handler struct {
 	Held        func() bool                  // whether this process may still decide
 	Outcomes    *prometheus.CounterVec       // by kind of connection and outcome
 	Logger      *slog.Logger
+
+	known map[string]string // voices and accounts as they are saved, by key
 }
 
 // ErrNotHeld is returned when the right to decide was lost while a batch was worked on.
@@ -58,7 +60,7 @@ func (h *Handler) Handle(ctx context.Context, batch []bus.Message) []error {
 	for i, m := range batch {
 		meanings[i], errs[i] = h.read(m)
 	}
-	w := &work{handler: h, conversations: map[string]*conversation{}}
+	w := &work{handler: h, conversations: map[string]*conversation{}, people: map[string]string{}}
 	err := w.load(ctx, meanings)
 	for i := range meanings {
 		if err == nil && errs[i] == nil {
@@ -132,10 +134,12 @@ func outcomeOf(c change.Change) string {
 		return "deleted"
 	case change.CustomerErased:
 		return "erased"
-	case change.TicketChanged:
+	case change.TicketChanged, change.TicketPlaced:
 		return "ticket"
-	case change.AccountChanged:
+	case change.AccountChanged, change.AccountTold:
 		return "account"
+	case change.CustomerMet:
+		return "met"
 	case change.Nothing:
 		return "nothing: " + c.Reason
 	}

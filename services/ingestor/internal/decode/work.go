@@ -32,6 +32,7 @@ type work struct {
 	items         [][]any
 	accounts      [][]any
 	events        []bus.Outgoing
+	people        map[string]string // voices and accounts to remember, by key
 }
 
 // conversation is a folded state with where it came from.
@@ -97,7 +98,7 @@ func (w *work) open(ctx context.Context, k string, blank *fold.State) (*conversa
 			return nil, fmt.Errorf("read conversation: malformed state")
 		}
 		for customer := range c.state.Items {
-			c.indexed[customer] = true
+			c.indexed[customer], c.indexed[c.state.Voice(customer)] = true, true
 		}
 	}
 	w.mu.Lock()
@@ -113,9 +114,25 @@ func (w *work) fold(ctx context.Context, m meaning) (refused, failed error) {
 	for _, c := range m.changes {
 		switch c := c.(type) {
 		case change.TicketChanged:
-			out.ticket(c)
+			if err := out.remembered(ctx, c); err != nil {
+				return nil, err
+			}
+		case change.TicketPlaced:
+			if err := out.placed(ctx, c); err != nil {
+				return nil, err
+			}
 		case change.AccountChanged:
-			out.account(c)
+			if err := out.put(c); err != nil {
+				return nil, err
+			}
+		case change.AccountTold:
+			if err := out.told(ctx, c); err != nil {
+				return nil, err
+			}
+		case change.CustomerMet:
+			if _, err := out.meet(ctx, c.Source, c.Author); err != nil {
+				return nil, err
+			}
 		case change.CustomerErased:
 			if err := out.erase(ctx, c); err != nil {
 				return nil, err
@@ -131,6 +148,8 @@ func (w *work) fold(ctx context.Context, m meaning) (refused, failed error) {
 			conv := w.conversations[k]
 			if err := conv.state.Apply(c, m.Sequence); err != nil {
 				refused = bus.Permanent(fmt.Errorf("fold delivery: %w", err))
+			} else if err := out.attribute(ctx, conv.state, c); err != nil {
+				return nil, err
 			}
 			out.touched[k] = conv
 		}
@@ -249,6 +268,10 @@ func (o *outcome) erase(ctx context.Context, c change.CustomerErased) error {
 			ids = append(ids, byEmail)
 		}
 	}
+	ids, err := o.everyIdentity(ctx, ids)
+	if err != nil {
+		return err
+	}
 	found := map[string][]string{} // customer → items
 	keys, err := o.places(ctx, ids)
 	if err != nil {
@@ -268,7 +291,9 @@ func (o *outcome) erase(ctx context.Context, c change.CustomerErased) error {
 			}
 			conv.state.Withdraw(customer, c.At)
 			o.touched[k] = conv
-			found[customer] = append(found[customer], feedback.ItemID(o.Workspace, conv.state.Conversation, customer))
+			for _, id := range slices.Compact(slices.Sorted(slices.Values([]string{customer, conv.state.Voice(customer)}))) {
+				found[id] = append(found[id], feedback.ItemID(o.Workspace, conv.state.Conversation, customer))
+			}
 		}
 	}
 	if len(found) == 0 {
@@ -337,12 +362,15 @@ func (w *work) insert(ctx context.Context, table string, columns []string, rows 
 
 // remember saves the states, index first, so that a state that is saved is indexed.
 func (w *work) remember(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, saving := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
 	for k, c := range w.conversations {
-		g.Go(func() error { return w.save(ctx, k, c) })
+		g.Go(func() error { return w.save(saving, k, c) })
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return w.rememberPeople(ctx)
 }
 
 func (w *work) save(ctx context.Context, k string, c *conversation) error {
@@ -370,12 +398,15 @@ func (w *work) save(ctx context.Context, k string, c *conversation) error {
 func (w *work) index(ctx context.Context, c *conversation) error {
 	s := c.state
 	for customer, ref := range s.Customers() {
-		if c.indexed[customer] {
+		if c.indexed[customer] && c.indexed[s.Voice(customer)] {
 			continue
 		}
 		entries := map[string]string{
 			key(s.Workspace, feedback.ItemID(s.Workspace, s.Conversation, customer)): s.Conversation,
 			key(s.Workspace, customer) + "." + s.Conversation:                        customer,
+		}
+		if voice := s.Voice(customer); voice != customer {
+			entries[key(s.Workspace, voice)+"."+s.Conversation] = customer
 		}
 		if ref != "" {
 			entries[key(s.Workspace, ref)+"."+s.Conversation] = customer
