@@ -186,6 +186,9 @@ func (c *Config) defaults() {
 	def(&c.Log.Format, "text")
 	def(&c.Models.Embeddings.Provider, "local")
 	def(&c.Models.Chat.Provider, "none")
+	if c.Models.Chat.AskBelow == 0 {
+		c.Models.Chat.AskBelow = 0.7
+	}
 	if c.Models.Chat.Timeout == 0 {
 		c.Models.Chat.Timeout = 30 * time.Second
 	}

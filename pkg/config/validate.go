@@ -38,6 +38,16 @@ func (c Config) Validate() error {
 	if c.Models.Chat.Provider == "openai" && c.Models.Chat.Model == "" {
 		v.add("models.chat.model", "is required with provider openai")
 	}
+	chat := c.Models.Chat
+	if chat.AskBelow < 0 || chat.AskBelow > 1 {
+		v.add("models.chat.ask_below", "must be between 0 and 1")
+	}
+	if chat.Attempts < 0 || chat.Concurrency < 0 || chat.PerMinute < 0 || chat.BudgetPerDay < 0 || chat.PromptPrice < 0 || chat.CompletionPrice < 0 {
+		v.add("models.chat", "attempts, concurrency, per_minute, budget_per_day and prices must not be negative")
+	}
+	if chat.BudgetPerDay > 0 && chat.PromptPrice == 0 && chat.CompletionPrice == 0 {
+		v.add("models.chat.budget_per_day", "needs prompt_price and completion_price")
+	}
 	v.url("models.embeddings.base_url", c.Models.Embeddings.BaseURL)
 	v.url("models.chat.base_url", c.Models.Chat.BaseURL)
 	if (c.NATS.Mode == "embedded") == (c.NATS.URL != "") {
