@@ -14,6 +14,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/feedback"
+	"github.com/throughline-dev/throughline/pkg/rank"
 	"github.com/throughline-dev/throughline/services/clusterer/internal/name"
 	"github.com/throughline-dev/throughline/services/clusterer/internal/space"
 )
@@ -75,6 +76,7 @@ type Outcome struct {
 	Events   []Event
 	Merged   []event.Pair
 	Split    []event.Pair
+	Days     []Day
 	Refused  error
 }
 
@@ -92,6 +94,9 @@ type World struct {
 	spaceID   string
 	space     *space.Space
 	options   space.Options
+	settings  rank.Settings
+	since     time.Time   // of the first signal taken
+	rhythm    rank.Rhythm // of the signals taken; those that left have been a habit, too
 
 	signals   map[string]*signal
 	byItem    map[string]*item
@@ -115,7 +120,13 @@ type signal struct {
 	Quote    string
 	Severity float64
 	At       time.Time
+	Weight   float64 // see rank.Rhythm
 	Cluster  string
+}
+
+// utterance is what the rank needs of it.
+func (s *signal) utterance() rank.Utterance {
+	return rank.Utterance{Signal: s.ID, Voice: s.Customer, Severity: s.Severity, At: s.At, Leaving: rank.Leaving(s.Quote), Copy: rank.Copy(s.Quote), Weight: s.Weight}
 }
 
 type item struct {
@@ -130,11 +141,20 @@ type customer struct {
 	Signals map[string]bool
 }
 
+// Options are what a world is made with. Other ones give another world: see replay.
+type Options struct {
+	Space space.Options
+	Rank  rank.Settings
+}
+
+// DefaultOptions are those of the service where nothing is configured.
+func DefaultOptions() Options { return Options{Space: space.Default(), Rank: rank.DefaultSettings()} }
+
 // New makes an empty world.
-func New(workspace string, o space.Options) *World {
-	o.Seed = workspace
+func New(workspace string, o Options) *World {
+	o.Space.Seed = workspace
 	return &World{
-		workspace: workspace, options: o,
+		workspace: workspace, options: o.Space, settings: o.Rank,
 		signals: map[string]*signal{}, byItem: map[string]*item{}, customers: map[string]*customer{},
 		accounts: map[string]feedback.Account{}, put: map[string]uint64{}, domains: map[string]string{}, clusters: map[string]*cluster{}, names: map[string]string{},
 		decisions: map[string]feedback.Decision{},
@@ -146,6 +166,12 @@ func (w *World) Position() uint64 { return w.position }
 
 // ItemSequence is the newest sequence of the items stream that was taken.
 func (w *World) ItemSequence() uint64 { return w.items }
+
+// Since is the time of the earliest signal ever taken.
+func (w *World) Since() time.Time { return w.since }
+
+// Settings are those that ranks are computed with.
+func (w *World) Settings() rank.Settings { return w.settings }
 
 // AsOf is the time of the newest signal taken: what ranks are computed at.
 func (w *World) AsOf() time.Time { return w.asOf }
@@ -286,14 +312,20 @@ func (t *taking) insert(head *event.ItemHead, s feedback.Signal, at time.Time) {
 		t.spaceID = s.Space
 		t.space = space.New(len(s.Vector), t.options)
 	}
+	t.turn(at)
 	t.World.signals[s.ID] = &signal{
 		ID: s.ID, Item: head.ID, Customer: head.Customer.ID, Source: head.Source, Kind: s.Kind, Quote: s.Quote, Severity: s.Severity, At: at,
+		Weight: t.rhythm.Weight(at),
 	}
 	_, changes, err := t.space.Insert(space.Point{ID: s.ID, Vector: s.Vector})
 	if err != nil {
 		// A vector that the space refuses (zero, not finite) has no place among others.
 		delete(t.World.signals, s.ID)
 		return
+	}
+	t.rhythm.Observe(at)
+	if t.since.IsZero() || at.Before(t.since) {
+		t.since = at
 	}
 	if at.After(t.asOf) {
 		t.asOf = at
@@ -420,6 +452,9 @@ func (t *taking) changed(signal string) {
 }
 
 func (t *taking) touch(cluster string) {
+	if c := t.clusters[cluster]; c != nil {
+		c.summed = nil
+	}
 	if !t.dirty[cluster] {
 		t.dirty[cluster] = true
 		t.out.Clusters = append(t.out.Clusters, cluster)
