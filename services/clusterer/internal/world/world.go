@@ -117,7 +117,7 @@ type signal struct {
 	Customer string
 	Source   feedback.Source
 	Kind     feedback.Kind
-	Quote    string
+	Quote    string // without who said it: names are made of it
 	Severity float64
 	At       time.Time
 	Weight   float64 // see rank.Rhythm
@@ -314,7 +314,8 @@ func (t *taking) insert(head *event.ItemHead, s feedback.Signal, at time.Time) {
 	}
 	t.turn(at)
 	t.World.signals[s.ID] = &signal{
-		ID: s.ID, Item: head.ID, Customer: head.Customer.ID, Source: head.Source, Kind: s.Kind, Quote: s.Quote, Severity: s.Severity, At: at,
+		ID: s.ID, Item: head.ID, Customer: head.Customer.ID, Source: head.Source, Kind: s.Kind, Severity: s.Severity, At: at,
+		Quote:  name.Anonymous(s.Quote, head.Customer.Name, head.Account.Name),
 		Weight: t.rhythm.Weight(at),
 	}
 	_, changes, err := t.space.Insert(space.Point{ID: s.ID, Vector: s.Vector})
@@ -331,7 +332,7 @@ func (t *taking) insert(head *event.ItemHead, s feedback.Signal, at time.Time) {
 		t.asOf = at
 	}
 	t.customers[head.Customer.ID].Signals[s.ID] = true
-	t.counts.Add(s.Quote)
+	t.counts.Add(t.World.signals[s.ID].Quote)
 	t.apply(changes)
 }
 

@@ -15,8 +15,10 @@ import (
 )
 
 type evalCommand struct {
-	Cluster evalCluster `cmd:"" help:"Cluster JSONL {id, text, label?} in stream order; NMI, ARI, B³, V-measure."`
-	Name    evalName    `cmd:"" help:"Name each label of JSONL {text, label} as a cluster is named; how well names tell labels apart."`
+	Cluster  evalCluster  `cmd:"" help:"Cluster JSONL {id, text, label?} in stream order; NMI, ARI, B³, V-measure."`
+	Classify evalClassify `cmd:"" help:"Judge JSONL {id, text, body?, labels…}; macro F1, confusion, calibration."`
+	Extract  evalExtract  `cmd:"" help:"Find the signals of JSONL {id, text, signals?}; span F1, signals per item, items per second."`
+	Name     evalName     `cmd:"" help:"Name each label of JSONL {text, label} as a cluster is named; how well names tell labels apart."`
 }
 
 // evalFlags are shared by the evaluations.
@@ -84,22 +86,6 @@ func (e *evalCluster) Run(ctx context.Context, s *Streams) error {
 		return err
 	}
 	r, err := clusterer.Eval(ctx, in, embedder, out)
-	if err := done(err); err != nil {
-		return err
-	}
-	return report(s, r)
-}
-
-type evalName struct {
-	evalFlags
-}
-
-func (e *evalName) Run(s *Streams) error {
-	in, out, done, err := e.open(s)
-	if err != nil {
-		return err
-	}
-	r, err := clusterer.EvalNames(in, out)
 	if err := done(err); err != nil {
 		return err
 	}
