@@ -88,7 +88,7 @@ func (c Config) Validate() error {
 			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(w.Rank.Boosts)) {
-			v.oneOf(at+".rank.boosts", name, "problem", "request", "question", "praise", "other")
+			v.oneOf(at+".rank.boosts", name, "bug", "feature_request", "usability", "question", "praise", "complaint", "other")
 		}
 		if w.Digest.At != "" && !atPattern.MatchString(w.Digest.At) {
 			v.add(at+".digest.at", "must be HH:MM")

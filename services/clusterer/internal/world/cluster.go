@@ -20,6 +20,7 @@ type cluster struct {
 	NamedAt int       // how many signals it had when its name was last thought over
 	Ignored bool
 	Signals map[string]bool
+	Alerted map[string]time.Time // by kind, when people were last told
 
 	voices rank.Voices  // derived
 	summed *rank.Inputs // of voices, until something changes

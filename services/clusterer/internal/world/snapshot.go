@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/gob"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,8 +89,9 @@ func Restore(workspace string, o Options, b []byte) (*World, error) {
 			w.domains[strings.ToLower(d)] = id
 		}
 	}
-	for _, s := range w.signals {
-		w.counts.Add(s.Quote)
+	for _, id := range slices.Sorted(maps.Keys(w.signals)) {
+		w.counts.Add(w.signals[id].Quote)
+		w.recall(w.signals[id])
 	}
 	for _, c := range w.customers {
 		if c.Signals == nil {

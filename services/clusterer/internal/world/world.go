@@ -15,6 +15,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/pkg/rank"
+	"github.com/throughline-dev/throughline/services/clusterer/internal/burst"
 	"github.com/throughline-dev/throughline/services/clusterer/internal/name"
 	"github.com/throughline-dev/throughline/services/clusterer/internal/space"
 )
@@ -77,6 +78,7 @@ type Outcome struct {
 	Merged   []event.Pair
 	Split    []event.Pair
 	Days     []Day
+	Alerts   []Alert
 	Refused  error
 }
 
@@ -95,6 +97,8 @@ type World struct {
 	space     *space.Space
 	options   space.Options
 	settings  rank.Settings
+	bursts    burst.Options
+	recent    []moment    // signals of the last day, by time; derived
 	since     time.Time   // of the first signal taken
 	rhythm    rank.Rhythm // of the signals taken; those that left have been a habit, too
 
@@ -121,6 +125,7 @@ type signal struct {
 	Severity float64
 	At       time.Time
 	Weight   float64 // see rank.Rhythm
+	Told     bool    // it was part of an alert
 	Cluster  string
 }
 
@@ -145,16 +150,19 @@ type customer struct {
 type Options struct {
 	Space space.Options
 	Rank  rank.Settings
+	Burst burst.Options
 }
 
 // DefaultOptions are those of the service where nothing is configured.
-func DefaultOptions() Options { return Options{Space: space.Default(), Rank: rank.DefaultSettings()} }
+func DefaultOptions() Options {
+	return Options{Space: space.Default(), Rank: rank.DefaultSettings(), Burst: burst.Default()}
+}
 
 // New makes an empty world.
 func New(workspace string, o Options) *World {
 	o.Space.Seed = workspace
 	return &World{
-		workspace: workspace, options: o.Space, settings: o.Rank,
+		workspace: workspace, options: o.Space, settings: o.Rank, bursts: o.Burst,
 		signals: map[string]*signal{}, byItem: map[string]*item{}, customers: map[string]*customer{},
 		accounts: map[string]feedback.Account{}, put: map[string]uint64{}, domains: map[string]string{}, clusters: map[string]*cluster{}, names: map[string]string{},
 		decisions: map[string]feedback.Decision{},
@@ -334,6 +342,8 @@ func (t *taking) insert(head *event.ItemHead, s feedback.Signal, at time.Time) {
 	t.customers[head.Customer.ID].Signals[s.ID] = true
 	t.counts.Add(t.World.signals[s.ID].Quote)
 	t.apply(changes)
+	t.recall(t.World.signals[s.ID])
+	t.watch(t.World.signals[s.ID])
 }
 
 func (t *taking) remove(id string) {
@@ -347,6 +357,7 @@ func (t *taking) remove(id string) {
 		delete(c.Signals, id)
 	}
 	t.counts.Remove(s.Quote)
+	t.unrecall(s)
 	delete(t.World.signals, id)
 }
 
