@@ -34,6 +34,15 @@ type Workspace struct {
 	APITokens   []Token      `yaml:"api_tokens"`
 	Connections []Connection `yaml:"connections"`
 	Digest      Digest       `yaml:"digest"`
+	Rank        Rank         `yaml:"rank"`
+}
+
+// Rank is what a workspace makes of the formula of ranks (package rank). What is not named
+// is as documented.
+type Rank struct {
+	Weights  map[string]float64 `yaml:"weights"`  // reach, worth, severity, momentum, churn; 0 or more
+	Segments map[string]float64 `yaml:"segments"` // what the value of accounts of a segment is multiplied by; default 1
+	Boosts   map[string]float64 `yaml:"boosts"`   // what is added to the score of clusters of a kind; default praise -0.6, other -0.3
 }
 
 // Location is the workspace's time zone. Validate has checked that it exists.

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"regexp"
@@ -89,6 +90,15 @@ func (c Config) Validate() error {
 			}
 			v.oneOf(at+".type", k.Type, connectionTypes...)
 			v.url(at+".base_url", k.BaseURL)
+		}
+		for _, name := range slices.Sorted(maps.Keys(w.Rank.Weights)) {
+			v.oneOf(at+".rank.weights", name, "reach", "worth", "severity", "momentum", "churn")
+			if !(w.Rank.Weights[name] >= 0) {
+				v.add(at+".rank.weights."+name, "must be 0 or more")
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(w.Rank.Boosts)) {
+			v.oneOf(at+".rank.boosts", name, "bug", "feature_request", "usability", "question", "praise", "complaint", "other")
 		}
 		if w.Digest.At != "" && !atPattern.MatchString(w.Digest.At) {
 			v.add(at+".digest.at", "must be HH:MM")
