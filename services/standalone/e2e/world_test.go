@@ -48,15 +48,35 @@ type program struct {
 	done chan struct{}
 }
 
-// start runs a program and waits for a line of its output to match; it returns the first
-// submatch. What it prints goes to a file that is shown when the test fails.
+// natsServer finds the NATS server that `make nats-server` built.
+func natsServer(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join("..", "..", "..", ".cache", "nats", "nats-server"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatal("the NATS server is missing: run `make nats-server` first")
+	}
+	return path
+}
+
+// start runs one of our programs: run, with its path found.
 func start(t *testing.T, env []string, match string, name string, args ...string) (*program, string) {
 	t.Helper()
+	return run(t, env, match, binary(t, name), args...)
+}
+
+// run runs a program and waits for a line of its output to match; it returns the first
+// submatch. What it prints goes to a file that is shown when the test fails.
+func run(t *testing.T, env []string, match, path string, args ...string) (*program, string) {
+	t.Helper()
+	name := filepath.Base(path)
 	log, err := os.CreateTemp(t.TempDir(), name+"-*.log")
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(binary(t, name), args...)
+	cmd := exec.Command(path, args...)
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -120,9 +140,9 @@ func (p *program) stop(t *testing.T) {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(10 * time.Second):
 		_ = p.cmd.Process.Kill()
-		t.Errorf("%s did not stop", filepath.Base(p.cmd.Path))
+		t.Errorf("%s did not stop within ten seconds", filepath.Base(p.cmd.Path))
 	}
 }
 
@@ -135,6 +155,7 @@ func (p *program) kill() {
 // shape is a way to run Throughline. Both have an address that serves everything.
 type shape struct {
 	url      string
+	data     string // folder of the all-in-one
 	trackers *demo.Trackers
 	env      []string
 	programs map[string]*program
@@ -165,23 +186,43 @@ func configuration(t *testing.T) string {
 	return file
 }
 
-// allInOne starts `throughline up`.
-func allInOne(t *testing.T) *shape {
+// natsConfiguration is what the guides tell to set for one server: a synced JetStream.
+func natsConfiguration(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "nats.conf")
+	text := fmt.Sprintf("host: 127.0.0.1\nport: -1\njetstream { store_dir: %q, sync_interval: always }\n", dir)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// allInOne starts `throughline up`, after the options have changed what it starts with.
+func allInOne(t *testing.T, options ...func(*shape)) *shape {
 	t.Helper()
 	k := trackers(t)
-	s := &shape{trackers: k, env: k.Environment(), programs: map[string]*program{}}
-	file, data := configuration(t), t.TempDir()
+	s := &shape{trackers: k, env: k.Environment(), data: t.TempDir(), programs: map[string]*program{}}
+	for _, o := range options {
+		o(s)
+	}
+	file := configuration(t)
 	listen := "127.0.0.1:0"
 	s.restart = func(t *testing.T, name string) {
 		t.Helper()
-		p, addr := start(t, s.env, `page, API\s+http://([0-9.:]+)/`, "throughline", "up", "--config", file, "--data", data, "--listen", listen)
+		p, addr := start(t, s.env, `page, API\s+http://([0-9.:]+)/`, "throughline", "up", "--config", file, "--data", s.data, "--listen", listen)
 		s.programs[name], s.url, listen = p, "http://"+addr, addr
 	}
 	s.restart(t, "throughline")
 	return s
 }
 
-// fourServices starts a broker, an engine and the four binaries, joined by a proxy with the
+// with adds settings, NAME=value, to the environment.
+func with(settings ...string) func(*shape) {
+	return func(s *shape) { s.env = append(s.env, settings...) }
+}
+
+// fourServices starts a NATS server, an engine and the four binaries, joined by a proxy with the
 // rules of deploy/.
 func fourServices(t *testing.T) *shape {
 	t.Helper()
@@ -189,13 +230,10 @@ func fourServices(t *testing.T) *shape {
 	s := &shape{trackers: k, programs: map[string]*program{}}
 	engineDir := t.TempDir()
 	var natsURL, engineAddr string
-	s.programs["broker"], natsURL = start(t, nil, `listening on (\S+)`, "throughline", "broker", "--data", t.TempDir(), "--listen", "127.0.0.1:0")
+	s.programs["broker"], natsURL = run(t, nil, `Listening for client connections on (\S+)`, natsServer(t), "-c", natsConfiguration(t))
+	natsURL = "nats://" + natsURL
 	s.programs["engine"], engineAddr = start(t, nil, `listening on (\S+)`, "throughline", "engine", "--data", engineDir)
-	password, err := os.ReadFile(filepath.Join(engineDir, "password"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.sql = storeAccess{engineAddr, strings.TrimSpace(string(password)), natsURL}
+	s.sql = storeAccess{engineAddr, password(t, engineDir), natsURL}
 	s.env = append(k.Environment(),
 		"THROUGHLINE_NATS_URL="+natsURL, "THROUGHLINE_CLICKHOUSE_ADDR="+engineAddr, "THROUGHLINE_CLICKHOUSE_USERNAME=throughline",
 		"E2E_CLICKHOUSE_PASSWORD="+s.sql.password, "THROUGHLINE_CLICKHOUSE_PASSWORD=env:E2E_CLICKHOUSE_PASSWORD",
@@ -227,6 +265,16 @@ func fourServices(t *testing.T) *shape {
 	t.Cleanup(proxy.Close)
 	s.url = proxy.URL
 	return s
+}
+
+// password is that of the engine whose folder is dir.
+func password(t *testing.T, dir string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, "password"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(b))
 }
 
 // ingestors reports whether a request is the ingestor's: the rule of deploy/proxy.

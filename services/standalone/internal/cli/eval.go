@@ -12,12 +12,14 @@ import (
 	"github.com/throughline-dev/throughline/pkg/embed"
 	"github.com/throughline-dev/throughline/pkg/process"
 	"github.com/throughline-dev/throughline/services/clusterer"
-	contextpublisher "github.com/throughline-dev/throughline/services/context-publisher"
 )
 
 type evalCommand struct {
-	Cluster evalCluster `cmd:"" help:"Cluster JSONL {id, text, label?} in stream order; NMI, ARI, B³, V-measure."`
-	Attach  evalAttach  `cmd:"" help:"Match feedback JSONL {id, text, ticket?} to tickets; recall, MRR, precision and coverage of what is attached without asking."`
+	Cluster  evalCluster  `cmd:"" help:"Cluster JSONL {id, text, label?} in stream order; NMI, ARI, B³, V-measure."`
+	Classify evalClassify `cmd:"" help:"Judge JSONL {id, text, body?, labels…}; macro F1, confusion, calibration."`
+	Extract  evalExtract  `cmd:"" help:"Find the signals of JSONL {id, text, signals?}; span F1, signals per item, items per second."`
+	Name     evalName     `cmd:"" help:"Name each label of JSONL {text, label} as a cluster is named; how well names tell labels apart."`
+	Attach   evalAttach   `cmd:"" help:"Match feedback JSONL {id, text, ticket?} to tickets; recall, MRR, precision and coverage of what is attached without asking."`
 }
 
 // evalFlags are shared by the evaluations.
@@ -86,31 +88,6 @@ func (e *evalCluster) Run(ctx context.Context, s *Streams) error {
 	}
 	r, err := clusterer.Eval(ctx, in, embedder, out)
 	if err := done(err); err != nil {
-		return err
-	}
-	return report(s, r)
-}
-
-type evalAttach struct {
-	evalFlags
-	Tickets string `help:"JSON lines {id, title, body} of the tickets." required:"" placeholder:"FILE"`
-}
-
-func (e *evalAttach) Run(ctx context.Context, s *Streams) error {
-	embedder, err := e.embedder()
-	if err != nil {
-		return err
-	}
-	tickets, err := os.Open(e.Tickets)
-	if err != nil {
-		return usage{err}
-	}
-	in, out, done, err := e.open(s)
-	if err != nil {
-		return errors.Join(err, tickets.Close())
-	}
-	r, err := contextpublisher.EvalAttach(ctx, tickets, in, embedder, out)
-	if err := errors.Join(done(err), tickets.Close()); err != nil {
 		return err
 	}
 	return report(s, r)
