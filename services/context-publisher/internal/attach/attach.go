@@ -121,6 +121,13 @@ func (m Matcher) Best(c Candidate, most int) ([]Ranked, feedback.Mode) {
 	return ranked, m.score(first, m.Corpus.ticket(first), c).Mode
 }
 
+// Relevance is how near a customer's words are to a ticket, in [0, 1]: what a quote is
+// worth in the ticket's brief.
+func (m Matcher) Relevance(t Ticket, words string, space string, vector []float32) float64 {
+	meaning := Meaning(t, Candidate{Space: space, Evidence: []Evidence{{Vector: vector}}})
+	return (m.Corpus.ticket(t).cosine(m.Corpus.bagOf(field{words, 1})) + hintWeight*meaning) / (1 + hintWeight)
+}
+
 // score weighs the terms and decides. Below the lower bar Mode stays empty.
 func (m Matcher) score(t Ticket, ticket bag, c Candidate) Match {
 	theirs := m.Corpus.candidate(c)
