@@ -86,6 +86,7 @@ const (
 	maxPeople    = 12
 	fewWords     = 5   // a quote of fewer words, without a number, tells an engineer nothing
 	nearShare    = 0.3 // of the most relevant signals' relevance: what is below is about something else
+	manySignals  = 40  // up to as many, the budget holds them all and nobody need choose
 	maxIDs       = 512
 	maxQuote     = 600 // bytes of one quote; a longer one is left out of what is shown
 	wideQuote    = 320 // a quote is widened to whole sentences of its item up to here
@@ -159,8 +160,8 @@ func verified(in Input) (heard []Signal, dropped int) {
 	return heard, dropped
 }
 
-// about keeps the signals that tell an engineer something of this ticket: near enough to
-// it, and more than an exclamation. Where nothing is left, all are.
+// about keeps the signals that tell an engineer something of this ticket: more than an
+// exclamation and, where there are many, near enough to it. Where nothing is left, all are.
 func about(in Input, heard []Signal) []Signal {
 	var near []float64
 	for _, s := range heard {
@@ -168,7 +169,7 @@ func about(in Input, heard []Signal) []Signal {
 	}
 	slices.SortFunc(near, func(a, b float64) int { return cmp.Compare(b, a) })
 	bar := 0.0
-	if top := near[:min(len(near), 5)]; len(top) > 0 {
+	if top := near[:min(len(near), 5)]; len(near) > manySignals {
 		for _, r := range top {
 			bar += nearShare * r / float64(len(top))
 		}

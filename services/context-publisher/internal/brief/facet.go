@@ -41,11 +41,25 @@ var families = map[string]*regexp.Regexp{
 	FacetWorkaround: regexp.MustCompile(`(?i)\b((?:work ?around|for the time being|for now|in the meantime|instead|by hand|manually|have to use|gone? back to|re-?creat\w*|re-?install\w*|log(?:ging)? out and|pauschal|einstweilen|en attendant)\b[^.;!?\n]{0,80})`),
 }
 
+// closing is a line after which a mail has nothing of its own: a sign-off, the mark of a
+// signature, or what the mail answers to.
+var closing = regexp.MustCompile(`(?i)^(?:--|>|(?:best|kind|warm|many)? ?(?:regards|wishes|thanks)[,.!]?$|sincerely|cheers,?$|mit freundlichen|viele grüße|cordialement|saludos|cordiali saluti|on .{4,60} wrote:|am .{4,60} schrieb)`)
+
+// aside begins a sentence that its writer says is about something else.
+var aside = regexp.MustCompile(`(?i)^(?:also,? )?(?:unrelated|on (?:a different|another) (?:note|topic)|second(?:ly)?, could you|separately|other topic|anderes thema|autre chose|otra cosa)\b`)
+
 // own lists the sentences of an item that are about the attached clusters: those that no
-// signal of another cluster overlaps.
+// signal of another cluster overlaps, without sign-offs, quoted mail and what its writer calls
+// unrelated.
 func own(item Item) []feedback.Span {
 	var out []feedback.Span
 	for _, s := range Sentences(item.Text) {
+		if closing.MatchString(item.Text[s.Start:s.End]) {
+			break
+		}
+		if aside.MatchString(item.Text[s.Start:s.End]) {
+			continue
+		}
 		foreign := func(f feedback.Span) bool { return f.Start < s.End && s.Start < f.End }
 		if !slices.ContainsFunc(item.Foreign, foreign) {
 			out = append(out, s)
