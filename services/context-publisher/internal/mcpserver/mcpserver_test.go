@@ -669,7 +669,7 @@ func TestStdioOverARunningServer(t *testing.T) {
 	here := site.mustConnect(t, "acme", eras["legacy"], nil)
 	for tool, args := range map[string]map[string]any{
 		"get_ticket_context": {"ticket": "acme/scanner#31"}, "whats_changed": {"ticket": "PROJ-142"}, "search_feedback": {"query": "okta", "limit": 1},
-		"list_clusters": {"kind": "problem"}, "list_tickets": {"limit": 2},
+		"list_clusters": {"kind": "bug"}, "list_tickets": {"limit": 2},
 	} {
 		far, _, h := call(t, s, tool, args)
 		near, _, g := call(t, here, tool, args)

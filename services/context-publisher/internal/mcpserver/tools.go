@@ -279,7 +279,7 @@ func (w *Workspace) searchFeedback(ctx context.Context, _ *mcp.CallToolRequest, 
 
 type listClustersIn struct {
 	Query string `json:"query,omitempty" jsonschema:"words in the name or a quote"`
-	Kind  string `json:"kind,omitempty" jsonschema:"problem, request, praise or question"`
+	Kind  string `json:"kind,omitempty" jsonschema:"bug, feature_request, usability, question, praise or complaint"`
 	Limit int    `json:"limit,omitempty" jsonschema:"1 to 50, default 10"`
 }
 
@@ -297,9 +297,9 @@ func (w *Workspace) listClusters(ctx context.Context, _ *mcp.CallToolRequest, in
 		return nil, nil, err
 	}
 	switch feedback.Kind(in.Kind) {
-	case "", feedback.Problem, feedback.Request, feedback.Praise, feedback.Question:
+	case "", feedback.Bug, feedback.FeatureRequest, feedback.Usability, feedback.Question, feedback.Praise, feedback.Complaint:
 	default:
-		return nil, nil, refusal("list clusters: kind is one of problem, request, praise, question")
+		return nil, nil, refusal("list clusters: kind is one of bug, feature_request, usability, question, praise, complaint")
 	}
 	f, fresh, err := w.open(ctx)
 	if err != nil {

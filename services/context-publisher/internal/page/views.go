@@ -38,7 +38,7 @@ type row struct {
 
 func (p *Page) roadmap(req *request) error {
 	q := req.r.URL.Query()
-	v := roadmapView{Kind: q.Get("kind"), Status: q.Get("status"), Q: q.Get("q"), Kinds: feedback.Kinds[:4], Statuses: api.Statuses}
+	v := roadmapView{Kind: q.Get("kind"), Status: q.Get("status"), Q: q.Get("q"), Kinds: feedback.Kinds[:6], Statuses: api.Statuses}
 	v.Filtered = v.Kind+v.Status+v.Q != ""
 	if v.Kind != "" && !slices.Contains(v.Kinds, feedback.Kind(v.Kind)) || v.Status != "" && !slices.Contains(v.Statuses, v.Status) {
 		return invalid("This filter does not exist.")

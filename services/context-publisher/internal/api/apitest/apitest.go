@@ -325,27 +325,27 @@ type ask struct {
 }
 
 var asks = []ask{
-	{"CSV export drops rows over 10,000", "in_progress", feedback.Problem, brief.Terms{Reach: .92, Worth: .88, Severity: .81, Momentum: .64}, []string{
+	{"CSV export drops rows over 10,000", "in_progress", feedback.Bug, brief.Terms{Reach: .92, Worth: .88, Severity: .81, Momentum: .64}, []string{
 		"Our month-end export stops at exactly 10,000 rows and nobody notices until finance complains.",
 		"Exporting the shipment list as CSV silently cuts off the last 1,200 lines on Chrome 130.",
 		"Since the October release the CSV has fewer rows than the screen says.",
 		"The export is truncated when I filter by warehouse first; without the filter it is complete.",
 		"Can the export at least say that it is incomplete?"}},
-	{"Single sign-on with Okta groups", "planned", feedback.Request, brief.Terms{Reach: .71, Worth: .95, Severity: .42, Momentum: .2}, []string{
+	{"Single sign-on with Okta groups", "planned", feedback.FeatureRequest, brief.Terms{Reach: .71, Worth: .95, Severity: .42, Momentum: .2}, []string{
 		"We cannot roll this out to 4,000 people before Okta groups map to roles.",
 		"SCIM would save our IT two days every month.",
 		"Group claims from Okta arrive but the role stays Viewer."}},
-	{"Mobile scanner loses the session", "open", feedback.Problem, brief.Terms{Reach: .58, Worth: .5, Severity: .77, Momentum: .83}, []string{
+	{"Mobile scanner loses the session", "open", feedback.Bug, brief.Terms{Reach: .58, Worth: .5, Severity: .77, Momentum: .83}, []string{
 		"The Zebra TC52 logs me out in the middle of a pick, about every 20 minutes.",
 		"After the app goes to the background the scanner asks for a password again.",
 		"Session expired on Android 14 while I was still scanning."}},
-	{"Dark mode for night shifts", "open", feedback.Request, brief.Terms{Reach: .49, Worth: .22, Severity: .18, Momentum: .1}, []string{
+	{"Dark mode for night shifts", "open", feedback.FeatureRequest, brief.Terms{Reach: .49, Worth: .22, Severity: .18, Momentum: .1}, []string{
 		"The night shift begs for a dark theme, the white screen is blinding in the cab.",
 		"Please, dark mode on the tablet."}},
-	{"Invoices show the wrong VAT for Norway", "open", feedback.Problem, brief.Terms{Reach: .3, Worth: .61, Severity: .9, Momentum: .41}, []string{
+	{"Invoices show the wrong VAT for Norway", "open", feedback.Bug, brief.Terms{Reach: .3, Worth: .61, Severity: .9, Momentum: .41}, []string{
 		"Norwegian customers are billed 19 % instead of 25 % VAT.",
 		"Invoice 2026-1184 has German VAT on a delivery to Oslo."}},
-	{"Slack notifications arrive twice", "shipped", feedback.Problem, brief.Terms{Reach: .35, Worth: .3, Severity: .35, Momentum: -.4}, []string{
+	{"Slack notifications arrive twice", "shipped", feedback.Bug, brief.Terms{Reach: .35, Worth: .3, Severity: .35, Momentum: -.4}, []string{
 		"Every alert comes twice in #ops since last week."}},
 	{"Where is the API rate limit documented?", "open", feedback.Question, brief.Terms{Reach: .21, Worth: .4, Severity: .12, Momentum: 0}, []string{
 		"What is the rate limit of the orders API, and does it count per token?"}},
@@ -577,7 +577,7 @@ func (w *Workspace) brief(t read.TicketDetail, c read.Cluster, without int) brie
 	}
 	for _, a := range t.Attachments {
 		if a.Mode == feedback.Suggested {
-			b.Suggested = append(b.Suggested, brief.Cluster{ID: a.Cluster, Name: a.Name, Kind: feedback.Problem, Mode: a.Mode, Match: a.Score, Voices: 3})
+			b.Suggested = append(b.Suggested, brief.Cluster{ID: a.Cluster, Name: a.Name, Kind: feedback.Bug, Mode: a.Mode, Match: a.Score, Voices: 3})
 		}
 	}
 	b.Hash = brief.ContentHash(b)
