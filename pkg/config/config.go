@@ -56,16 +56,16 @@ type Token struct {
 // matter depends on Type.
 type Connection struct {
 	ID   string `yaml:"id"`   // unique among all connections: it is part of the webhook URL
-	Type string `yaml:"type"` // slack, intercom, zendesk, webhook, jira, linear or github
+	Type string `yaml:"type"` // slack, intercom, zendesk, webhook, email, jira, linear or github
 
-	SigningSecret  Secret `yaml:"signing_secret"`  // slack, zendesk, webhook
+	SigningSecret  Secret `yaml:"signing_secret"`  // slack, zendesk, webhook, email
 	ClientSecret   Secret `yaml:"client_secret"`   // intercom
 	WebhookSecret  Secret `yaml:"webhook_secret"`  // jira, linear, github
 	PreviousSecret Secret `yaml:"previous_secret"` // accepted beside the current one while secrets rotate
 
 	BaseURL  string `yaml:"base_url"`  // of the vendor's API; default the vendor's own
 	BotToken Secret `yaml:"bot_token"` // slack
-	Email    string `yaml:"email"`     // jira
+	Email    string `yaml:"email"`     // jira: whose api_token it is; email: where customers write to
 	APIToken Secret `yaml:"api_token"` // jira, zendesk, intercom
 	APIKey   Secret `yaml:"api_key"`   // linear
 	Token    Secret `yaml:"token"`     // github
@@ -84,7 +84,7 @@ func (c Connection) Tracker() bool {
 func (c Connection) Secrets() []string {
 	var current Secret
 	switch c.Type {
-	case "slack", "zendesk", "webhook":
+	case "slack", "zendesk", "webhook", "email":
 		current = c.SigningSecret
 	case "intercom":
 		current = c.ClientSecret

@@ -14,7 +14,7 @@ var (
 	idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 	atPattern = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
 
-	connectionTypes = []string{"slack", "intercom", "zendesk", "webhook", "jira", "linear", "github"}
+	connectionTypes = []string{"slack", "intercom", "zendesk", "webhook", "email", "jira", "linear", "github"}
 	scopes          = []string{"read", "ingest", "decide", "administer"}
 )
 

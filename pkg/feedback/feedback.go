@@ -17,6 +17,7 @@ const (
 	Intercom Source = "intercom"
 	Zendesk  Source = "zendesk"
 	Webhook  Source = "webhook"
+	Email    Source = "email"
 	Import   Source = "import"
 )
 
@@ -82,18 +83,22 @@ type Item struct {
 // Kind says what a signal is.
 type Kind string
 
-// The kinds of signals. Other is for words that ask nothing, complain of nothing
-// and praise nothing; it makes no signal when it stands alone.
+// The kinds of signals: something is broken; something new is wanted; it works and is hard
+// to use; information is wanted; it is liked; it is disliked and nothing in particular is
+// broken (a price, a policy, a service). Other is for words that do none of these; it makes
+// no signal when it stands alone. services/classifier/seed/GUIDE.md draws the lines.
 const (
-	Problem  Kind = "problem"
-	Request  Kind = "request"
-	Praise   Kind = "praise"
-	Question Kind = "question"
-	Other    Kind = "other"
+	Bug            Kind = "bug"
+	FeatureRequest Kind = "feature_request"
+	Usability      Kind = "usability"
+	Question       Kind = "question"
+	Praise         Kind = "praise"
+	Complaint      Kind = "complaint"
+	Other          Kind = "other"
 )
 
 // Kinds lists every kind in the order they are shown.
-var Kinds = []Kind{Problem, Request, Praise, Question, Other}
+var Kinds = []Kind{Bug, FeatureRequest, Usability, Question, Praise, Complaint, Other}
 
 // Span is a half-open range of byte offsets into an item's text. It never cuts
 // through a character.

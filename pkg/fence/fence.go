@@ -75,7 +75,8 @@ type Quote struct {
 // with the delimiter. It ends without a newline.
 func (f *Fence) Block(q Quote) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "<%s %s source=%s item=%s", tag, f.id, identifier(q.Source), identifier(q.Item))
+	own := func(s string) string { return strings.ReplaceAll(identifier(s), f.id, "") }
+	fmt.Fprintf(&b, "<%s %s source=%s item=%s", tag, f.id, own(q.Source), own(q.Item))
 	if !q.SaidAt.IsZero() {
 		fmt.Fprintf(&b, " said=%s", q.SaidAt.UTC().Format(time.DateOnly))
 	}
@@ -144,6 +145,7 @@ func Clean(text string, most int) string {
 	}
 	text = b.String()
 	text = image.ReplaceAllString(text, "[image removed: $1]")
+	text = strings.ReplaceAll(text, "![", "! [") // one whose parts only meet when lines are joined
 	text = opening.ReplaceAllString(text, "‹$1")
 	text = imitation.ReplaceAllString(text, "customer’s words")
 	text = strings.TrimSpace(blank.ReplaceAllString(text, "\n\n"))

@@ -232,7 +232,7 @@ func TestItemBecomesRowsAndOneResult(t *testing.T) {
 	if got.ItemSequence != seq || got.Item == nil || got.Item.ID != itemID || got.Deleted || got.Origin.Delivery != "dlv_1" {
 		t.Fatalf("result answers something else: %+v", got)
 	}
-	if len(got.Signals) != 2 || got.Signals[0].Kind != feedback.Problem || got.Signals[1].Kind != feedback.Request {
+	if len(got.Signals) != 2 || got.Signals[0].Kind != feedback.Bug || got.Signals[1].Kind != feedback.FeatureRequest {
 		t.Fatalf("signals = %+v", got.Signals)
 	}
 	rows := w.rows(itemID)

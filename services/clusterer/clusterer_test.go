@@ -96,7 +96,7 @@ func (f *fixture) result(t *testing.T, n int, sequence uint64) {
 		Origin: event.Origin{AcceptedAt: at}, ItemSequence: sequence,
 		Item: &event.ItemHead{ID: item, Revision: 1, Source: feedback.Zendesk, CreatedAt: at, UpdatedAt: at,
 			Customer: feedback.Customer{ID: fmt.Sprintf("cus_%d", n%20)}, Account: feedback.AccountRef{ID: fmt.Sprintf("acc_%d", n%5)}},
-		Signals: []feedback.Signal{{ID: "sig_" + item, Item: item, Revision: 1, Kind: feedback.Problem, Quote: fmt.Sprintf("words %d of topic%d", n, n%3),
+		Signals: []feedback.Signal{{ID: "sig_" + item, Item: item, Revision: 1, Kind: feedback.Bug, Quote: fmt.Sprintf("words %d of topic%d", n, n%3),
 			Severity: float64(n%4) / 4, Space: "test/16", Vector: v}},
 	})
 	if err != nil {

@@ -12,10 +12,12 @@ import (
 // RemoteOptions say which running server an MCP session over stdio asks. Server is its
 // address ("http://127.0.0.1:8080"), Token a token with the scope read: it decides the
 // workspace. Client is required and must have no overall timeout, because
-// events are streamed. Random gives the delimiters of fences (crypto/rand.Reader).
+// events are streamed. Random gives the delimiters of fences (crypto/rand.Reader). Decides
+// offers the tools that write, for which the token needs the scope decide.
 type RemoteOptions struct {
 	Server, Token string
 	Version       string
+	Decides       bool
 	Client        *http.Client
 	Random        io.Reader
 	Logger        *slog.Logger
@@ -32,5 +34,5 @@ func ServeMCP(ctx context.Context, in io.ReadCloser, out io.WriteCloser, o Remot
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	return mcpserver.NewWorkspace(remote, o.Version, o.Random, o.Logger).ServeStdio(ctx, in, out, remote.Watch(ctx))
+	return mcpserver.NewWorkspace(remote, mcpserver.Offer{Decides: o.Decides, Version: o.Version, Random: o.Random, Logger: o.Logger}).ServeStdio(ctx, in, out, remote.Watch(ctx))
 }

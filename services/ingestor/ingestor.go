@@ -25,6 +25,7 @@ import (
 	"github.com/throughline-dev/throughline/services/ingestor/internal/archive"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/decode"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/intake"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/plain"
 )
 
 // Appender stores a message and returns when it is durable; bus.Committer is one.
@@ -37,7 +38,7 @@ type Config struct {
 	// InFlight is how many webhooks are worked on at a time; more are answered 503 with
 	// Retry-After. 0 means 256.
 	InFlight int
-	// MaxBody is the most bytes of one webhook. 0 means 1 MiB, and 2.5 MiB for github. It
+	// MaxBody is the most bytes of one webhook. 0 means 1 MiB, and 2.5 MiB for github and email. It
 	// is lowered to what the event log takes as one message.
 	MaxBody int64
 }
@@ -175,3 +176,7 @@ func pause(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	}
 }
+
+// PlainText returns what a reader sees of an HTML fragment, as the decoders take it: its
+// visible text, blocks on lines of their own.
+func PlainText(html string) string { return plain.FromHTML(html) }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
@@ -130,8 +131,19 @@ func (s *shape) apiOrder(t *testing.T) []place {
 }
 
 // documented is the query that schemas/README.md shows.
-const documented = `SELECT rank, id, score, term_reach, term_worth, term_severity, term_momentum
-FROM ranked_clusters WHERE workspace = 'demo' AND status = 'active' ORDER BY rank LIMIT 200`
+func documented(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("..", "..", "..", "schemas", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, found := strings.Cut(string(b), "```sql\n")
+	query, _, closed := strings.Cut(after, "```")
+	if !found || !closed {
+		t.Fatal("schemas/README.md shows no query of the ranking")
+	}
+	return query
+}
 
 // sqlAgreesWithTheAPI compares the documented query with the API.
 func (s *shape) sqlAgreesWithTheAPI(t *testing.T) {
@@ -141,7 +153,7 @@ func (s *shape) sqlAgreesWithTheAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	rows, err := db.Conn().Query(t.Context(), documented)
+	rows, err := db.Conn().Query(t.Context(), documented(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,15 +48,35 @@ type program struct {
 	done chan struct{}
 }
 
-// start runs a program and waits for a line of its output to match; it returns the first
-// submatch. What it prints goes to a file that is shown when the test fails.
+// natsServer finds the NATS server that `make nats-server` built.
+func natsServer(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join("..", "..", "..", ".cache", "nats", "nats-server"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatal("the NATS server is missing: run `make nats-server` first")
+	}
+	return path
+}
+
+// start runs one of our programs: run, with its path found.
 func start(t *testing.T, env []string, match string, name string, args ...string) (*program, string) {
 	t.Helper()
+	return run(t, env, match, binary(t, name), args...)
+}
+
+// run runs a program and waits for a line of its output to match; it returns the first
+// submatch. What it prints goes to a file that is shown when the test fails.
+func run(t *testing.T, env []string, match, path string, args ...string) (*program, string) {
+	t.Helper()
+	name := filepath.Base(path)
 	log, err := os.CreateTemp(t.TempDir(), name+"-*.log")
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(binary(t, name), args...)
+	cmd := exec.Command(path, args...)
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -120,9 +140,9 @@ func (p *program) stop(t *testing.T) {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(10 * time.Second):
 		_ = p.cmd.Process.Kill()
-		t.Errorf("%s did not stop", filepath.Base(p.cmd.Path))
+		t.Errorf("%s did not stop within ten seconds", filepath.Base(p.cmd.Path))
 	}
 }
 
@@ -165,11 +185,23 @@ func configuration(t *testing.T) string {
 	return file
 }
 
-// allInOne starts `throughline up`.
-func allInOne(t *testing.T) *shape {
+// natsConfiguration is what the guides tell to set for one server: a synced JetStream.
+func natsConfiguration(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "nats.conf")
+	text := fmt.Sprintf("host: 127.0.0.1\nport: -1\njetstream { store_dir: %q, sync_interval: always }\n", dir)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// allInOne starts `throughline up`, with more settings if there are any.
+func allInOne(t *testing.T, settings ...string) *shape {
 	t.Helper()
 	k := trackers(t)
-	s := &shape{trackers: k, env: k.Environment(), programs: map[string]*program{}}
+	s := &shape{trackers: k, env: append(k.Environment(), settings...), programs: map[string]*program{}}
 	file, data := configuration(t), t.TempDir()
 	listen := "127.0.0.1:0"
 	s.restart = func(t *testing.T, name string) {
@@ -181,7 +213,7 @@ func allInOne(t *testing.T) *shape {
 	return s
 }
 
-// fourServices starts a broker, an engine and the four binaries, joined by a proxy with the
+// fourServices starts a NATS server, an engine and the four binaries, joined by a proxy with the
 // rules of deploy/.
 func fourServices(t *testing.T) *shape {
 	t.Helper()
@@ -189,7 +221,8 @@ func fourServices(t *testing.T) *shape {
 	s := &shape{trackers: k, programs: map[string]*program{}}
 	engineDir := t.TempDir()
 	var natsURL, engineAddr string
-	s.programs["broker"], natsURL = start(t, nil, `listening on (\S+)`, "throughline", "broker", "--data", t.TempDir(), "--listen", "127.0.0.1:0")
+	s.programs["broker"], natsURL = run(t, nil, `Listening for client connections on (\S+)`, natsServer(t), "-c", natsConfiguration(t))
+	natsURL = "nats://" + natsURL
 	s.programs["engine"], engineAddr = start(t, nil, `listening on (\S+)`, "throughline", "engine", "--data", engineDir)
 	password, err := os.ReadFile(filepath.Join(engineDir, "password"))
 	if err != nil {

@@ -25,6 +25,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/sashabaranov/go-openai"
 
@@ -309,7 +310,7 @@ func check(text string, masked mask.Masked, rows []row) Answer {
 		original := masked.Original(span)
 		a.Findings = append(a.Findings, Finding{
 			Span: original, Kind: kind, Sentiment: clamp(r.Sentiment, -1), Severity: clamp(r.Severity, 0), Confidence: clamp(r.Confidence, 0),
-			Area: areaOf(r.Area),
+			Area: areaOf(r.Area, folded),
 		})
 	}
 	slices.SortStableFunc(a.Findings, func(x, y Finding) int { return x.Start - y.Start })
@@ -332,14 +333,33 @@ func clamp(v, low float64) float64 {
 	return min(v, 1)
 }
 
-// areaOf takes a product area as a short lower-case label, or none.
-func areaOf(s string) string {
-	s = strings.ToLower(strings.Join(strings.Fields(s), " "))
-	if len(s) > maxArea || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == '<' || r == '>' }) {
+// areaOf takes a product area as a short lower-case label, or none. It is the one word of
+// its own that a model may write, so every word of it is one that the customer used or one
+// of common: a model that was talked into it cannot put an order or another customer's name
+// there.
+func areaOf(s string, text folded) string {
+	words := strings.Fields(strings.ToLower(s))
+	said := strings.FieldsFunc(text.text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	for _, w := range words {
+		if !slices.Contains(said, w) && !slices.Contains(common, w) {
+			return ""
+		}
+	}
+	if s = strings.Join(words, " "); len(s) > maxArea {
 		return ""
 	}
 	return s
 }
+
+// common are the parts that products have.
+var common = strings.Fields(`account accounts admin analytics android api app apps attachments audio audit authentication
+backup billing browser calendar charts chat checkout comments connection contacts customization dashboard dashboards data
+delivery design desktop devices docs documentation editor email emails export exports files filters forms groups history
+home import imports installation interface invoices ios language layout library licenses login mail map maps media messages
+messaging mobile navigation notifications offline onboarding orders page pages passwords payment payments performance
+permissions playback pricing printing privacy profile profiles projects quality refunds reliability reporting reports roles
+search security settings setup sharing shipping signup sound speed stability storage subscription subscriptions support sync
+tables tags tasks teams templates tickets translation uploads usability user users video web widgets workflow workflows`)
 
 // breaker leaves an endpoint alone that failed several times running.
 type breaker struct {

@@ -22,6 +22,7 @@ type Clause struct {
 	Block  int  // clauses of one paragraph share it
 	Apart  bool // a list item, or introduced as another matter: never a continuation
 	Inside bool // cut out of a longer sentence
+	Joined bool // joined to what came before by "and": another matter, unless it says otherwise
 }
 
 // MaxClauses is how many clauses a text may have; those after are not looked at.
@@ -44,7 +45,7 @@ func appendBlock(out []Clause, text string, b block, number int) []Clause {
 	for _, sentence := range sentences(text, b.Span) {
 		inside := false
 		for _, part := range parts(text, sentence) {
-			for _, piece := range pieces(text, part) {
+			for n, piece := range pieces(text, part.Span) {
 				span := trim(text, piece)
 				if span.Start == span.End || Noise(text[span.Start:span.End]) {
 					continue
@@ -54,6 +55,7 @@ func appendBlock(out []Clause, text string, b block, number int) []Clause {
 					Span: span, Block: number,
 					Apart:  b.bullet && first || another.MatchString(words),
 					Inside: inside,
+					Joined: part.joined && n == 0,
 				})
 				first, inside = false, true
 			}
@@ -75,13 +77,15 @@ type block struct {
 }
 
 var (
-	bullet   = regexp.MustCompile(`^[ \t]*(?:[-*+•·‣▪◦–—]|\(?[0-9]{1,2}[.)]|[a-z]\))[ \t]+`)
-	quoted   = regexp.MustCompile(`^[ \t]*(?:>|&gt;|\|)`)
-	history  = regexp.MustCompile(`(?i)^[ \t]*(?:-{2,} ?original message ?-{2,}|on .{4,120} wrote:[ \t]*$|from: .+@|_{10,}|-{5,} forwarded message)`)
-	sign     = regexp.MustCompile(`(?i)^[ \t]*(?:-- ?$|sent from my |sent via |get outlook for |(?:(?:kind|best|warm|many)(?: kind)? )?regards\b.{0,40}$|sincerely\b.{0,40}$|yours (?:truly|faithfully|sincerely)|cheers,?[ \t]*$|best,[ \t]*$|thanks(?: so much| a lot| in advance)?,[ \t]*$|thank you,[ \t]*$)`)
-	machine  = regexp.MustCompile(`^(?:[ \t]+at [\w.$<>/]+\(|[ \t]*File ".*", line \d|Traceback \(most recent|[ \t]*(?:\$|#!|>>>) |\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d|[ \t]*</?[a-z][^>]*>[ \t]*$|[ \t]*!\[[^\]]*\]\()`)
-	fence    = regexp.MustCompile("^[ \t]*(?:```|~~~)")
-	heading  = regexp.MustCompile(`^[ \t]*(?:#{1,6} |\*\*[^*]{1,60}\*\*[ \t]*:?[ \t]*$)`)
+	bullet  = regexp.MustCompile(`^[ \t]*(?:[-*+•·‣▪◦–—]|\(?[0-9]{1,2}[.)]|[a-z]\))[ \t]+`)
+	quoted  = regexp.MustCompile(`^[ \t]*(?:>|&gt;|\|)`)
+	history = regexp.MustCompile(`(?i)^[ \t]*(?:-{2,} ?original message ?-{2,}|on .{4,120} wrote:[ \t]*$|from: .+@|_{10,}|-{5,} forwarded message)`)
+	sign    = regexp.MustCompile(`(?i)^[ \t]*(?:-- ?$|sent from my |sent via |get outlook for |(?:(?:kind|best|warm|many)(?: kind)? )?regards\b.{0,40}$|sincerely\b.{0,40}$|yours (?:truly|faithfully|sincerely)|cheers,?[ \t]*$|best,[ \t]*$|thanks(?: so much| a lot| in advance)?,[ \t]*$|thank you,[ \t]*$)`)
+	machine = regexp.MustCompile(`^(?:[ \t]+at [\w.$<>/]+\(|[ \t]*File ".*", line \d|Traceback \(most recent|[ \t]*(?:\$|#!|>>>) |\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d|[ \t]*</?[a-z][^>]*>[ \t]*$|[ \t]*!\[[^\]]*\]\()`)
+	fence   = regexp.MustCompile("^[ \t]*(?:```|~~~)")
+	heading = regexp.MustCompile(`^[ \t]*(?:#{1,6} |\*\*[^*]{1,60}\*\*[ \t]*:?[ \t]*$)`)
+	// speaker labels a line of a transcript; the first group is the company's side.
+	speaker  = regexp.MustCompile(`(?i)^[ \t]*(?:\[?\(?\d{1,2}:\d\d(?::\d\d)?(?: ?[ap]m)?\)?\]?[ \t]*)?(?:[\p{L}.'’ -]{0,30}[ \t]*\(?\b(agent|support|operator|representative|rep|advisor|adviser|assistant|bot|csr|csm|admin|helpdesk|staff|moderator)\b\)?|(?:customer|client|user|caller|visitor|me)(?: \([^)]{1,30}\))?)[ \t]*:[ \t]+`)
 	checkbox = regexp.MustCompile(`^[ \t]*[-*] \[[ xX]\]`)
 )
 
@@ -91,7 +95,7 @@ var (
 func blocks(text string) []block {
 	var out []block
 	current := block{}
-	open, fenced, comment := false, false, false
+	open, fenced, comment, theirs := false, false, false, false
 	flush := func() {
 		if open {
 			out = append(out, current)
@@ -120,6 +124,15 @@ func blocks(text string) []block {
 		}
 		if fenced || strings.TrimSpace(line) == "" || quoted.MatchString(line) || machine.MatchString(line) || checkbox.MatchString(line) || heading.MatchString(line) {
 			flush()
+			continue
+		}
+		if m := speaker.FindStringSubmatchIndex(line); m != nil {
+			flush()
+			theirs = m[2] >= 0
+			lineStart += m[1]
+			line = line[m[1]:]
+		}
+		if theirs {
 			continue
 		}
 		if sign.MatchString(line) {
@@ -274,35 +287,70 @@ func lastWord(s string) string {
 var (
 	contrast = regexp.MustCompile(`(?i)[,;]?\s+((?:but|however|although|though|except|unfortunately|otherwise)\b)`)
 	asks     = regexp.MustCompile(`(?i)[,;]?\s+((?:(?:and|so|also|plus)\s+)?(?:i(?:'d|’d| would)? (?:really |just )?(?:wish|love to see|like to see|want to see)\b|(?:it |it'd |that )?would be (?:really |so |very )?(?:nice|great|good|cool|awesome|helpful|perfect|better|amazing|useful)\b|please (?:add|make|bring|allow|let|give|include|provide|support|consider)\b|(?:can|could) (?:you|u|we) (?:please |plz |pls )?(?:add|make|bring|allow|have|get|include|give|put|fix)\b|wish (?:it|there|i|you|they|we)\b|if only\b|(?:you|they) should (?:add|make|have)\b))`)
-	divides  = regexp.MustCompile(`;\s+()`)
+	divides  = regexp.MustCompile(`(?i)[;:]\s+()|,\s+()(?:the (?:worst|best|only|other)|i['’]?d|we['’]?d|its? (?:a|has)|can you|everything else)\b`)
+	// couples join two statements of which each has a subject of its own.
+	couples = regexp.MustCompile(`(?i),?\s+((?:and|plus)\s+(?:the|an?|my|our|we|i|you|they|your|some|ads|also|then the|\p{L}{5,}s)\s|plus an?\s)`)
+	// entity ends with a semicolon that divides nothing.
+	entity = regexp.MustCompile(`&#?\w{1,8}$`)
 	// notBut precede a "but" that joins.
 	notBut = regexp.MustCompile(`(?i)(?:nothing|anything|everything|not only.*|all|none|last|not just.*)$`)
 )
 
-// parts cuts a sentence where a contrast or an ask begins.
-func parts(text string, s feedback.Span) []feedback.Span {
+// part is a part of a sentence. joined says that it is coupled by "and" to the part before.
+type part struct {
+	feedback.Span
+	joined bool
+}
+
+// parts cuts a sentence where a contrast or an ask begins, and between two statements that
+// are coupled where each takes a stance.
+func parts(text string, s feedback.Span) []part {
 	sentence := text[s.Start:s.End]
-	cuts := map[int]bool{}
-	for _, pattern := range []*regexp.Regexp{contrast, asks, divides} {
+	cuts := map[int]bool{} // where, and whether coupled
+	for _, pattern := range []*regexp.Regexp{couples, contrast, asks, divides} {
 		for _, m := range pattern.FindAllStringSubmatchIndex(sentence, -1) {
-			if pattern == contrast && notBut.MatchString(strings.TrimSpace(sentence[max(0, m[0]-lookBack):m[0]])) {
+			before := sentence[max(0, m[0]-lookBack):m[0]]
+			at := m[2]
+			if at < 0 {
+				at = m[4]
+			}
+			switch {
+			case pattern == contrast && notBut.MatchString(strings.TrimSpace(before)), pattern == divides && entity.MatchString(before):
+				continue
+			case pattern == divides && at == m[2] && !speaksUp(sentence[at:], false):
 				continue
 			}
-			cuts[m[2]] = true
+			cuts[at] = pattern == couples
 		}
 	}
 	if len(cuts) == 0 {
-		return []feedback.Span{s}
+		return []part{{Span: s}}
 	}
-	var out []feedback.Span
-	start := 0
+	var out []part
+	start, joined := 0, false
 	for at := range len(sentence) {
-		if cuts[at] && hasWords(sentence[start:at], 2) && hasWords(sentence[at:], 3) {
-			out = append(out, feedback.Span{Start: s.Start + start, End: s.Start + at})
-			start = at
+		coupled, cut := cuts[at]
+		if !cut || !hasWords(sentence[start:at], 2) || !hasWords(sentence[at:], 3) {
+			continue
 		}
+		if coupled && (!hasWords(sentence[start:at], 4) || !speaksUp(sentence[start:at], true) || !speaksUp(sentence[at:], false)) {
+			continue
+		}
+		out = append(out, part{feedback.Span{Start: s.Start + start, End: s.Start + at}, joined})
+		start, joined = at, coupled
 	}
-	return append(out, feedback.Span{Start: s.Start + start, End: s.End})
+	return append(out, part{feedback.Span{Start: s.Start + start, End: s.End}, joined})
+}
+
+// speaksUp reports whether a part takes a stance where it meets another: at its end, or at
+// its beginning. It reads no more than it must.
+func speaksUp(words string, end bool) bool {
+	if n := cutAt(words, 2*lookBack); end {
+		words = strings.ToValidUTF8(words[len(words)-n:], "")
+	} else {
+		words = words[:n]
+	}
+	return take(words, feedback.Other) != neutral
 }
 
 // runOn is how many words make a part without punctuation a run-on.
@@ -351,8 +399,11 @@ func cutAt(s string, limit int) int {
 	return n
 }
 
-// hail is a greeting before the first statement.
-var hail = regexp.MustCompile(`^(?i:hi|hello|hey|dear|hiya|greetings|good (?:morning|afternoon|evening|day))(?:(?: +[\p{L}'’.-]+){0,3} *[,!.:–-]+|(?i: +(?:team|all|there|everyone|guys|support|folks|sir|madam|please)\b)+)\s*`)
+// hail is a greeting before the first statement; salute is one that no mark ends.
+var (
+	hail   = regexp.MustCompile(`^(?i:(?:oh )?(?:hi|hello|hey|hiya)|dear|greetings|excuse me|yeah|morning|good (?:morning|afternoon|evening|day)(?: to you)?)(?:(?: +[\p{L}'’.-]+){0,3} *[,!.:–-]+|(?i: +(?:team|all|there|everyone|guys|support|folks|sir|madam|please)\b)+)\s*`)
+	salute = regexp.MustCompile(`^(?i:hi|hello|hey|hiya|good (?:morning|afternoon|evening|day))\s+()(?i:i|i'm|im|we|my|can|could|please|there|need|is|how|the)\b`)
+)
 
 // trim leaves out what surrounds a statement: spaces, controls, stray marks and a greeting.
 func trim(text string, s feedback.Span) feedback.Span {
@@ -363,6 +414,8 @@ func trim(text string, s feedback.Span) feedback.Span {
 		})
 		if m := hail.FindStringIndex(rest); m != nil && hasWords(rest[m[1]:], 2) {
 			rest = rest[m[1]:]
+		} else if m := salute.FindStringSubmatchIndex(rest); m != nil && hasWords(rest[m[2]:], 2) {
+			rest = rest[m[2]:]
 		}
 		if len(rest) == len(part) {
 			break

@@ -6,6 +6,7 @@ package fit
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -19,63 +20,12 @@ import (
 )
 
 // Text is a labelled text. Kind or Mood may be empty: it then teaches the other head alone.
+// Body is what stands under it, where it is a title.
 type Text struct {
-	Text   string
-	Kind   feedback.Kind
-	Mood   string
-	Weight float32
-}
-
-// Load reads what the heads are fitted on: own.jsonl and labelled.jsonl of the seed folder
-// (see its GUIDE.md), and from the folder of bundled sets the sentiment sentences' training
-// part, the opinions on apps, and the questions and commands to an assistant.
-func Load(seed, data fs.FS) ([]Text, error) {
-	var out []Text
-	add := func(t Text) { out = append(out, t) }
-	for _, name := range []string{"own.jsonl", "labelled.jsonl"} {
-		err := each(seed, name, func(l line) error {
-			k := feedback.Kind(l.Kind)
-			if !slices.Contains(feedback.Kinds, k) {
-				return fmt.Errorf("kind %q is not one of ours", l.Kind)
-			}
-			add(Text{Text: l.Text, Kind: k, Mood: moodOf(k, l.Channel), Weight: 1})
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	err := each(data, "uci-sentiment/train.jsonl", func(l line) error {
-		if !slices.Contains(judge.Moods, l.Label) {
-			return fmt.Errorf("label %q is not a mood", l.Label)
-		}
-		add(Text{Text: l.Text, Mood: l.Label, Weight: 1})
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	err = each(data, "app-reviews/opinions.jsonl", func(l line) error {
-		switch {
-		case l.Pos != "" && l.Neg == "":
-			add(Text{Text: l.Text, Kind: feedback.Praise, Mood: judge.Positive, Weight: opinionWeight})
-		case l.Neg != "" && l.Pos == "":
-			add(Text{Text: l.Text, Mood: judge.Negative, Weight: opinionWeight})
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	n := 0
-	err = each(data, "clinc150/train.jsonl", func(l line) error {
-		// Every thirtieth: five of each intent.
-		if n++; n%30 == 0 && opensQuestion(l.Text) {
-			add(Text{Text: l.Text, Kind: feedback.Question, Mood: judge.Neutral, Weight: intentWeight})
-		}
-		return nil
-	})
-	return out, err
+	Text, Body string
+	Kind       feedback.Kind
+	Mood       string
+	Weight     float32
 }
 
 // What a text of another purpose counts for beside one labelled by our guide.
@@ -84,54 +34,89 @@ const (
 	intentWeight  = 0.3
 )
 
-func opensQuestion(text string) bool {
-	first, _, _ := strings.Cut(text, " ")
-	return slices.Contains([]string{"how", "what", "when", "where", "why", "who", "which", "what's", "does", "do", "is", "are"}, first)
+// sources are the files of the seed folder, whose GUIDE.md describes them.
+var sources = []struct {
+	name   string
+	weight float32
+	mood   bool // praise and trouble have the mood that goes without saying
+}{
+	{"own.jsonl", 1, true},
+	{"labelled.jsonl", 1, true},
+	{"sentences.jsonl", 1, false},
+	{"opinions.jsonl", opinionWeight, false},
+	{"intents.jsonl", intentWeight, true},
 }
 
-// moodOf is the mood that goes without saying: praise is positive, a problem negative, but
-// for the sober titles of issues; the rest is neutral.
-func moodOf(k feedback.Kind, channel string) string {
-	switch {
-	case k == feedback.Praise:
-		return judge.Positive
-	case k == feedback.Problem && channel != "issue":
-		return judge.Negative
-	case k == feedback.Question || k == feedback.Other || k == feedback.Request && channel != "review":
-		return judge.Neutral
+// Load reads the texts of the seed folder.
+func Load(seed fs.FS) ([]Text, error) {
+	var out []Text
+	for _, source := range sources {
+		raw, err := fs.ReadFile(seed, source.name)
+		if err != nil {
+			return nil, fmt.Errorf("load texts: %w", err)
+		}
+		number := 0
+		for l := range strings.Lines(string(raw)) {
+			number++
+			t, err := parse(l)
+			if err != nil {
+				return nil, fmt.Errorf("load texts: %s line %d: %w", source.name, number, err)
+			}
+			if source.mood && t.Mood == "" {
+				t.Mood = moodOf(t.Kind, t.channel)
+			}
+			t.Weight = source.weight
+			out = append(out, t.Text)
+		}
 	}
-	return ""
+	return out, nil
 }
 
 type line struct {
-	Text    string `json:"text"`
-	Kind    string `json:"kind"`
-	Label   string `json:"label"`
-	Channel string `json:"channel"`
-	Pos     string `json:"pos"`
-	Neg     string `json:"neg"`
+	Text
+	channel string
 }
 
-func each(files fs.FS, name string, f func(line) error) error {
-	raw, err := fs.ReadFile(files, name)
-	if err != nil {
-		return fmt.Errorf("load texts: %w", err)
+func parse(l string) (line, error) {
+	var v struct {
+		Text    string        `json:"text"`
+		Body    string        `json:"body"`
+		Kind    feedback.Kind `json:"kind"`
+		Mood    string        `json:"mood"`
+		Channel string        `json:"channel"`
 	}
-	number := 0
-	for l := range strings.Lines(string(raw)) {
-		number++
-		if strings.TrimSpace(l) == "" {
-			continue
+	if err := json.Unmarshal([]byte(l), &v); err != nil {
+		return line{}, err
+	}
+	switch {
+	case v.Kind == "" && v.Mood == "":
+		return line{}, errors.New("it has neither kind nor mood")
+	case v.Kind != "" && !slices.Contains(feedback.Kinds, v.Kind):
+		return line{}, fmt.Errorf("kind %q is not one of ours", v.Kind)
+	case v.Mood != "" && !slices.Contains(judge.Moods, v.Mood):
+		return line{}, fmt.Errorf("mood %q is not one of ours", v.Mood)
+	}
+	return line{Text{Text: v.Text, Body: v.Body, Kind: v.Kind, Mood: v.Mood}, v.Channel}, nil
+}
+
+// moodOf is the mood that goes without saying: praise is positive, trouble negative, but for
+// the sober titles of issues; the rest is neutral.
+func moodOf(k feedback.Kind, channel string) string {
+	switch k {
+	case feedback.Praise:
+		return judge.Positive
+	case feedback.Bug, feedback.Usability, feedback.Complaint:
+		if channel != "issue" {
+			return judge.Negative
 		}
-		var v line
-		if err := json.Unmarshal([]byte(l), &v); err != nil {
-			return fmt.Errorf("load texts: %s line %d: %w", name, number, err)
-		}
-		if err := f(v); err != nil {
-			return fmt.Errorf("load texts: %s line %d: %w", name, number, err)
+	case feedback.Question, feedback.Other:
+		return judge.Neutral
+	case feedback.FeatureRequest:
+		if channel != "review" {
+			return judge.Neutral
 		}
 	}
-	return nil
+	return ""
 }
 
 // Report says how the heads do on texts they were not fitted on: five-fold cross-validation
@@ -158,7 +143,7 @@ func Heads(ctx context.Context, texts []Text, e embed.Embedder, kind, mood linea
 	}
 	var ofKind, ofMood []linear.Sample
 	for i, t := range texts {
-		s := linear.Sample{Sparse: l.Features(judge.Part{Text: t.Text, Weight: 1}), Dense: judge.Meaning(vectors[i]), Weight: t.Weight}
+		s := linear.Sample{Sparse: l.Features(judge.Titled(t.Text, t.Body)...), Dense: judge.Meaning(vectors[i]), Weight: t.Weight}
 		if s.Class = slices.Index(kinds, string(t.Kind)); s.Class >= 0 {
 			ofKind = append(ofKind, s)
 		}
@@ -173,6 +158,31 @@ func Heads(ctx context.Context, texts []Text, e embed.Embedder, kind, mood linea
 	}
 	h.Mood, r.MoodAccuracy, err = fitOne(judge.Moods, ofMood, mood)
 	return h, r, err
+}
+
+// Example is a text of a set's own, as a head sees it.
+type Example struct {
+	Features []linear.Feature
+	Meaning  []float32
+	Label    string
+}
+
+// Own fits a head on a set's own labels, whatever they are, and calibrates it on held-out
+// folds. Its classes are the labels in order of their names.
+func Own(examples []Example) (*linear.Head, error) {
+	var classes []string
+	for _, x := range examples {
+		if !slices.Contains(classes, x.Label) {
+			classes = append(classes, x.Label)
+		}
+	}
+	slices.Sort(classes)
+	samples := make([]linear.Sample, len(examples))
+	for i, x := range examples {
+		samples[i] = linear.Sample{Sparse: x.Features, Dense: x.Meaning, Class: slices.Index(classes, x.Label)}
+	}
+	h, _, err := fitOne(classes, samples, ownOptions)
+	return h, err
 }
 
 const folds = 5
@@ -229,6 +239,9 @@ func vectorsOf(ctx context.Context, texts []Text, e embed.Embedder) ([][]float32
 
 // The options that the shipped heads were fitted with, chosen on the development sets.
 var (
-	KindOptions = linear.Options{Bits: 16, Epochs: 10, Rate: 0.15, Shrink: 1e-4, Drop: 0.3, Seed: 7}
-	MoodOptions = linear.Options{Bits: 16, Epochs: 10, Rate: 0.15, Shrink: 1e-4, Drop: 0.3, Seed: 7}
+	KindOptions = linear.Options{Bits: 16, Epochs: 10, Rate: 0.05, Shrink: 1e-4, Drop: 0.3, Seed: 7}
+	MoodOptions = linear.Options{Bits: 16, Epochs: 10, Rate: 0.05, Shrink: 1e-4, Drop: 0.3, Seed: 7}
 )
+
+// ownOptions fit heads on a set's own labels, chosen on the development parts of three sets.
+var ownOptions = linear.Options{Bits: 18, Epochs: 10, Rate: 0.15, Shrink: 1e-4, Drop: 0.1, Seed: 7}

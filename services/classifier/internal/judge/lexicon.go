@@ -13,7 +13,7 @@ import (
 )
 
 // valence lists words with how good or bad people find them, from -4 to 4: the words of
-// VADER's lexicon (Hutto and Gilbert, ICWSM 2014; MIT licence, see NOTICE.md).
+// VADER's lexicon (Hutto and Gilbert, ICWSM 2014; MIT licence).
 //
 //go:embed valence.txt
 var valence string

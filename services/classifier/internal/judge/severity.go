@@ -8,7 +8,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/feedback"
 )
 
-// grade is what a matched pattern makes a problem at least worth.
+// grade is what a matched pattern makes a trouble at least worth.
 type grade struct {
 	at float64
 	re *regexp.Regexp
@@ -26,13 +26,17 @@ var grades = []grade{
 
 var churn = regexp.MustCompile(`\b(?:cancel(?:l?ing|l?ed)?(?: my| our| the)?|switch(?:ing|ed)? to|uninstall(?:ed|ing)?|leaving|moving to|competitor|deal ?breaker|last straw|churn|not renew(?:ing)?)\b`)
 
+// borne is what a trouble that breaks nothing counts for beside one that does.
+const borne = 0.7
+
 // severity is what a statement costs the customer, by rule: the highest grade that matches a
-// problem (0.4 where none does), a sixth of the way further to 1 where leaving is spoken of,
-// and up to 0.1 for anger. Requests and questions are worth at most 0.4, praise nothing.
+// bug (0.4 where none does), and 0.7 of that for what is hard to use or disliked and still
+// works; up to 0.1 more for anger; and a sixth of the way further to 1 where leaving is
+// spoken of. Feature requests and questions are worth at most 0.4, praise nothing.
 func severity(kind feedback.Kind, text string, sentiment float64) float64 {
 	s := 0.0
 	switch kind {
-	case feedback.Problem:
+	case feedback.Bug, feedback.Usability, feedback.Complaint:
 		s = 0.4
 		for _, g := range grades {
 			if g.re.MatchString(text) {
@@ -40,8 +44,11 @@ func severity(kind feedback.Kind, text string, sentiment float64) float64 {
 				break
 			}
 		}
+		if kind != feedback.Bug {
+			s *= borne
+		}
 		s += 0.1 * math.Max(0, -sentiment-0.5)
-	case feedback.Request:
+	case feedback.FeatureRequest:
 		s = 0.25
 		if grades[0].re.MatchString(text) || grades[1].re.MatchString(text) {
 			s = 0.4

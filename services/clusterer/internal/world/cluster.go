@@ -1,7 +1,8 @@
 package world
 
 import (
-	"strings"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/feedback"
@@ -38,8 +39,8 @@ func (t *taking) open(id string) {
 func (t *taking) close(id, into string) {
 	c := t.clusters[id]
 	c.Into, c.Retired = into, true
-	delete(t.names, strings.ToLower(c.Name.Text))
-	c.Name, c.NamedAt = name.Name{}, 0
+	t.call(c, name.Name{})
+	c.NamedAt = 0
 	t.touch(id)
 	if into != "" {
 		t.touch(into)
@@ -156,9 +157,9 @@ func (t *taking) rename(id string) {
 		return
 	}
 	c.NamedAt = size
-	of := name.Cluster{ID: id, Counts: &c.counts, Quote: t.quote(id)}
-	taken := func(text string) bool {
-		holder, ok := t.names[strings.ToLower(text)]
+	of := name.Cluster{ID: id, Counts: &c.counts, Quote: t.quote(id), Quotes: t.quotes(c)}
+	taken := func(key string) bool {
+		holder, ok := t.names[key]
 		return ok && holder != id
 	}
 	present := c.Name
@@ -167,12 +168,43 @@ func (t *taking) rename(id string) {
 	if !name.Rename(present, proposed) {
 		return
 	}
-	delete(t.names, strings.ToLower(present.Text))
-	t.names[strings.ToLower(proposed.Text)] = id
-	c.Name = proposed
+	t.call(c, proposed)
 	if present.Text != "" {
 		t.event(Event{Cluster: id, Kind: "renamed", Other: present.Text, Detail: proposed.Text})
 	}
+}
+
+// call gives a cluster a machine-made name, "" for none.
+func (t *taking) call(c *cluster, n name.Name) {
+	if c.Name.Text != "" {
+		delete(t.names, name.Key(c.Name.Text))
+	}
+	if c.Name = n; n.Text != "" {
+		t.names[name.Key(n.Text)] = c.ID
+	}
+}
+
+// The most quotes that a name is cut out of, and the most of one person.
+const (
+	namedFrom = 120
+	ofOne     = 3
+)
+
+// quotes are a sample of what a cluster's members said: in order of id, which says nothing
+// about the words.
+func (w *World) quotes(c *cluster) []name.Quote {
+	var out []name.Quote
+	said := map[string]int{}
+	for _, id := range slices.Sorted(maps.Keys(c.Signals)) {
+		s := w.signals[id]
+		if said[s.Customer]++; said[s.Customer] > ofOne {
+			continue
+		}
+		if out = append(out, name.Quote{Voice: s.Customer, Text: s.Quote}); len(out) == namedFrom {
+			break
+		}
+	}
+	return out
 }
 
 // quote is the words of a cluster's most typical signal.

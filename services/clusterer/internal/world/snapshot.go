@@ -9,6 +9,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/pkg/rank"
+	"github.com/throughline-dev/throughline/services/clusterer/internal/name"
 	"github.com/throughline-dev/throughline/services/clusterer/internal/space"
 )
 
@@ -96,7 +97,7 @@ func Restore(workspace string, o space.Options, b []byte) (*World, error) {
 			c.Signals = map[string]bool{}
 		}
 		if c.Name.Text != "" {
-			w.names[strings.ToLower(c.Name.Text)] = c.ID
+			w.names[name.Key(c.Name.Text)] = c.ID
 		}
 		for id := range c.Signals {
 			s := w.signals[id]

@@ -100,7 +100,7 @@ type World struct {
 	put       map[string]uint64 // account → sequence of the items stream that put it
 	domains   map[string]string // e-mail domain → account
 	clusters  map[string]*cluster
-	names     map[string]string            // machine-made names in use, lower case → cluster
+	names     map[string]string            // keys of machine-made names in use → cluster
 	counts    name.Counts                  // of all signals' words
 	decisions map[string]feedback.Decision // in force
 }
@@ -112,7 +112,7 @@ type signal struct {
 	Customer string
 	Source   feedback.Source
 	Kind     feedback.Kind
-	Quote    string
+	Quote    string // without who said it: names are made of it
 	Severity float64
 	At       time.Time
 	Cluster  string
@@ -287,7 +287,8 @@ func (t *taking) insert(head *event.ItemHead, s feedback.Signal, at time.Time) {
 		t.space = space.New(len(s.Vector), t.options)
 	}
 	t.World.signals[s.ID] = &signal{
-		ID: s.ID, Item: head.ID, Customer: head.Customer.ID, Source: head.Source, Kind: s.Kind, Quote: s.Quote, Severity: s.Severity, At: at,
+		ID: s.ID, Item: head.ID, Customer: head.Customer.ID, Source: head.Source, Kind: s.Kind, Severity: s.Severity, At: at,
+		Quote: name.Anonymous(s.Quote, head.Customer.Name, head.Account.Name),
 	}
 	_, changes, err := t.space.Insert(space.Point{ID: s.ID, Vector: s.Vector})
 	if err != nil {
@@ -299,7 +300,7 @@ func (t *taking) insert(head *event.ItemHead, s feedback.Signal, at time.Time) {
 		t.asOf = at
 	}
 	t.customers[head.Customer.ID].Signals[s.ID] = true
-	t.counts.Add(s.Quote)
+	t.counts.Add(t.World.signals[s.ID].Quote)
 	t.apply(changes)
 }
 

@@ -45,7 +45,7 @@ func stream(n int) []Input {
 				Customer: feedback.Customer{ID: fmt.Sprintf("cus_%d", who), Email: fmt.Sprintf("p%d@company-%d.example", who, who%7)},
 			},
 			Signals: []feedback.Signal{{
-				ID: "sig_" + id, Item: id, Revision: 1, Kind: feedback.Problem, Quote: quote, Severity: 0.4, Space: "test/32", Vector: vector(r, topic),
+				ID: "sig_" + id, Item: id, Revision: 1, Kind: feedback.Bug, Quote: quote, Severity: 0.4, Space: "test/32", Vector: vector(r, topic),
 			}},
 		}})
 	}

@@ -177,7 +177,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		headers                   []string
 	}{
 		{"/v1/clusters", "GET", "/v1/clusters", "", 200, nil},
-		{"/v1/clusters", "GET", "/v1/clusters?kind=problem&q=ROWS&status=in_progress", "", 200, nil},
+		{"/v1/clusters", "GET", "/v1/clusters?kind=bug&q=ROWS&status=in_progress", "", 200, nil},
 		{"/v1/clusters", "GET", "/v1/clusters?limit=0", "", 400, nil},
 		{"/v1/clusters", "GET", "/v1/clusters?limit=201", "", 400, nil},
 		{"/v1/clusters", "GET", "/v1/clusters?limit=x", "", 400, nil},

@@ -81,7 +81,7 @@ func (a *API) feedback(w http.ResponseWriter, r *http.Request, ws Workspace) err
 	if err != nil {
 		return err
 	}
-	sources := []string{string(feedback.Slack), string(feedback.Intercom), string(feedback.Zendesk), string(feedback.Webhook), string(feedback.Import)}
+	sources := []string{string(feedback.Slack), string(feedback.Intercom), string(feedback.Zendesk), string(feedback.Webhook), string(feedback.Email), string(feedback.Import)}
 	if err := oneOf("source", q.Get("source"), sources...); err != nil {
 		return err
 	}

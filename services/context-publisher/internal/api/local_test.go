@@ -52,7 +52,7 @@ func TestOverTheRealStore(t *testing.T) {
 	w.Say(t,
 		worldtest.Saying{Cluster: "clu_exports", Customer: "Mara", Account: "a1", Text: "The CSV export stops at 10,000 rows.", At: apitest.Now.Add(-time.Hour), Severity: .7},
 		worldtest.Saying{Cluster: "clu_exports", Customer: "Jonas", Text: "Exports are cut off since Tuesday.", At: apitest.Now.Add(-2 * time.Hour), Severity: .6},
-		worldtest.Saying{Cluster: "clu_dark", Customer: "Dele", Text: "Please add a dark mode.", Kind: feedback.Request, At: apitest.Now.Add(-3 * time.Hour)})
+		worldtest.Saying{Cluster: "clu_dark", Customer: "Dele", Text: "Please add a dark mode.", Kind: feedback.FeatureRequest, At: apitest.Now.Add(-3 * time.Hour)})
 	_, schemas := described(t)
 	for path, schema := range map[string]string{
 		"/v1/clusters": "ClusterList", "/v1/clusters?q=cut+off": "ClusterList", "/v1/clusters/clu_exports": "ClusterDetail", "/v1/clusters/clu_exports/signals?limit=1": "SignalList",

@@ -34,10 +34,10 @@ var accounts = map[string]feedback.Account{
 }
 
 var scheduled = []words{
-	{"Ingrid Solvang", "a1", "|Our Monday revenue pack shows 412,300 and the board in the browser says 438,950.| Workspace is on Europe/Oslo.", feedback.Problem, "clu_mail", 0.7, 0},
-	{"Dario Venn", "a2", "|The mailed PDF is a day short, if I hit export myself the last bar is there.|", feedback.Problem, "clu_mail", 0.5, 1},
-	{"Maribel Ochoa", "a3", "|The digest only goes wrong for boards with a rolling filter.| We are on version 8.14.2 since 26 October. Also, can someone raise our seat count to 140?", feedback.Problem, "clu_mail", 0.6, 2},
-	{"Petter Aune", "a1", "|The emailed numbers come out right if I delete the schedule and recreate it.|", feedback.Problem, "clu_mail", 0.3, 3},
+	{"Ingrid Solvang", "a1", "|Our Monday revenue pack shows 412,300 and the board in the browser says 438,950.| Workspace is on Europe/Oslo.", feedback.Bug, "clu_mail", 0.7, 0},
+	{"Dario Venn", "a2", "|The mailed PDF is a day short, if I hit export myself the last bar is there.|", feedback.Bug, "clu_mail", 0.5, 1},
+	{"Maribel Ochoa", "a3", "|The digest only goes wrong for boards with a rolling filter.| We are on version 8.14.2 since 26 October. Also, can someone raise our seat count to 140?", feedback.Bug, "clu_mail", 0.6, 2},
+	{"Petter Aune", "a1", "|The emailed numbers come out right if I delete the schedule and recreate it.|", feedback.Bug, "clu_mail", 0.3, 3},
 	{"Pilar Estrand", "a2", "|When will the mailed numbers be right again?|", feedback.Question, "clu_mail", 0.2, 4},
 }
 
@@ -46,7 +46,7 @@ func input(t testing.TB, said []words) brief.Input {
 	t.Helper()
 	in := brief.Input{
 		Ticket: feedback.Ticket{Workspace: "acme", Tracker: feedback.Jira, Key: "PULSE-2231", Title: "Scheduled emails have wrong numbers", Status: "To Do", Category: feedback.Open},
-		Attached: []brief.Cluster{{ID: "clu_mail", Name: "Scheduled mails show other numbers than the board", Kind: feedback.Problem, Mode: feedback.Automatic, Match: 0.71,
+		Attached: []brief.Cluster{{ID: "clu_mail", Name: "Scheduled mails show other numbers than the board", Kind: feedback.Bug, Mode: feedback.Automatic, Match: 0.71,
 			Rank: 2, Of: 14, Score: 1.95, Terms: brief.Terms{Reach: 0.6, Worth: 0.65, Severity: 0.5, Momentum: 0.2}, Voices: 5, Accounts: 3}},
 		Suggested: []brief.Cluster{{ID: "clu_pdf", Name: "PDF export cuts off the legend", Mode: feedback.Suggested, Match: 0.41, Voices: 2}},
 		Items:     map[string]brief.Item{}, Accounts: accounts,
@@ -190,7 +190,7 @@ func TestABudgetCutsTheLeastValuableAndSaysSo(t *testing.T) {
 	t.Parallel()
 	var many []words
 	for i := range 120 {
-		many = append(many, words{fmt.Sprint("Customer ", i), "", fmt.Sprintf("|The mailed report number %d was wrong by %d,%03d EUR on version 7.%d for our team in city %d.|", i, i+1, i*7%1000, i, i), feedback.Problem, "clu_mail", 0.5, i % 5})
+		many = append(many, words{fmt.Sprint("Customer ", i), "", fmt.Sprintf("|The mailed report number %d was wrong by %d,%03d EUR on version 7.%d for our team in city %d.|", i, i+1, i*7%1000, i, i), feedback.Bug, "clu_mail", 0.5, i % 5})
 	}
 	in := input(t, many)
 	for _, budget := range []int{brief.MinBudget, 1000, 4000} {
@@ -269,7 +269,7 @@ var hostile = map[string]string{
 func TestHostileWordsStayInTheirFence(t *testing.T) {
 	t.Parallel()
 	for class, text := range hostile {
-		in := input(t, []words{{text, "", "|" + text + "|", feedback.Problem, "clu_mail", 0.5, 0}, {"Ann", "", "|The report is wrong.|", feedback.Problem, "clu_mail", 0.5, 1}})
+		in := input(t, []words{{text, "", "|" + text + "|", feedback.Bug, "clu_mail", 0.5, 0}, {"Ann", "", "|The report is wrong.|", feedback.Bug, "clu_mail", 0.5, 1}})
 		in.Attached[0].Name, in.Suggested[0].Name, in.Ticket.Title = text, text, text
 		in.Voices[0].AccountName = text
 		in.Items["itm_00"] = func(i brief.Item) brief.Item { i.Account, i.URL = text, "https://e.example/"+text; return i }(in.Items["itm_00"])

@@ -398,7 +398,7 @@ func identities(voices []Voice) (customers, accounts []string) {
 // unknown lists what an engineer asks first of a problem and no customer said.
 func unknown(b Brief) []string {
 	out := []string{}
-	if !slices.ContainsFunc(b.Clusters, func(c Cluster) bool { return c.Kind == feedback.Problem }) {
+	if !slices.ContainsFunc(b.Clusters, func(c Cluster) bool { return c.Kind == feedback.Bug }) {
 		return out
 	}
 	for _, f := range []struct{ facet, says string }{

@@ -47,7 +47,10 @@ type words struct {
 }
 
 func wordsOf(f *fence.Fence, role string, q brief.Quote) words {
-	w := words{Item: q.Item, Source: string(q.Source), SaidAt: q.SaidAt.UTC(), URL: link(q.URL), Role: role, Words: f.Field(q.Text)}
+	w := words{Item: q.Item, Source: string(q.Source), SaidAt: q.SaidAt.UTC(), Role: role, Words: f.Field(q.Text)}
+	if address := link(q.URL); address != "" {
+		w.URL = f.Field(address) // whoever sends by webhook chooses it
+	}
 	if who := strings.Trim(q.Name+", "+q.Account, ", "); who != "" {
 		w.Who = f.Inline(who)
 	}

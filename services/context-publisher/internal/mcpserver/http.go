@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/throughline-dev/throughline/pkg/access"
@@ -49,7 +50,11 @@ type HTTP struct {
 	rooms map[string]room
 }
 
-type room struct {
+// room is a workspace's two doors: with a token that may decide, the tools that write are
+// there; with any other they do not exist. A session opened at one is unknown at the other.
+type room struct{ reading, deciding door }
+
+type door struct {
 	workspace *Workspace
 	modern    http.Handler
 	legacy    http.Handler
@@ -59,15 +64,19 @@ type room struct {
 func NewHTTP(o Options) *HTTP {
 	h := &HTTP{o: o, rooms: map[string]room{}}
 	for _, id := range o.Workspaces {
-		w := NewWorkspace(o.Open(id), o.Version, o.Random, o.Logger)
-		server := func(*http.Request) *mcp.Server { return w.server }
-		h.rooms[id] = room{
-			workspace: w,
-			modern:    mcp.NewStreamableHTTPHandler(server, &mcp.StreamableHTTPOptions{Stateless: true, MaxRequestBodyBytes: maxBody, PropagateRequestCancellation: true}),
-			legacy:    mcp.NewStreamableHTTPHandler(server, &mcp.StreamableHTTPOptions{MaxRequestBodyBytes: maxBody, SessionTimeout: o.SessionTimeout}),
-		}
+		h.rooms[id] = room{h.door(id, false), h.door(id, true)}
 	}
 	return h
+}
+
+func (h *HTTP) door(id string, decides bool) door {
+	w := NewWorkspace(h.o.Open(id), Offer{Decides: decides, Version: h.o.Version, Random: h.o.Random, Logger: h.o.Logger})
+	server := func(*http.Request) *mcp.Server { return w.server }
+	return door{
+		workspace: w,
+		modern:    mcp.NewStreamableHTTPHandler(server, &mcp.StreamableHTTPOptions{Stateless: true, MaxRequestBodyBytes: maxBody, PropagateRequestCancellation: true}),
+		legacy:    mcp.NewStreamableHTTPHandler(server, &mcp.StreamableHTTPOptions{MaxRequestBodyBytes: maxBody, SessionTimeout: h.o.SessionTimeout}),
+	}
 }
 
 // Run tells subscribed sessions what changes until ctx ends, and then ends the sessions.
@@ -83,22 +92,27 @@ func (h *HTTP) Run(ctx context.Context) error {
 			cancel()
 			break
 		}
-		wg.Go(func() { h.follow(ctx, id, r.workspace, changes) })
+		wg.Go(func() { h.follow(ctx, id, r, changes) })
 	}
 	<-ctx.Done()
 	wg.Wait()
 	for _, r := range h.rooms {
-		for s := range r.workspace.server.Sessions() {
-			_ = s.Close() // its client is told by the connection's end
+		for _, d := range []door{r.reading, r.deciding} {
+			for s := range d.workspace.server.Sessions() {
+				_ = s.Close() // its client is told by the connection's end
+			}
 		}
 	}
 	return errors.Join(failed...)
 }
 
 // follow passes changes on, and subscribes again where the hub cut it off for slowness.
-func (h *HTTP) follow(ctx context.Context, id string, w *Workspace, changes <-chan watch.Change) {
+func (h *HTTP) follow(ctx context.Context, id string, r room, changes <-chan watch.Change) {
 	for ctx.Err() == nil {
-		w.Follow(ctx, changes)
+		for c := range changes {
+			r.reading.workspace.tell(ctx, c)
+			r.deciding.workspace.tell(ctx, c)
+		}
 		if ctx.Err() != nil {
 			return
 		}
@@ -112,11 +126,26 @@ func (h *HTTP) follow(ctx context.Context, id string, w *Workspace, changes <-ch
 
 // Register adds /mcp to mux.
 func (h *HTTP) Register(mux *http.ServeMux) {
-	mux.Handle("/mcp", sameOrigin(bearer(h.o.Keyring.Require(access.Read, http.HandlerFunc(h.serve)))))
+	known := auth.RequireBearerToken(h.verify, &auth.RequireBearerTokenOptions{AllowMissingExpiration: true})
+	mux.Handle("/mcp", sameOrigin(bearer(h.o.Keyring.Require(access.Read, known(http.HandlerFunc(h.serve))))))
+}
+
+// tokenName is where a request carries the name of its token, which is who decides.
+const tokenName = "name"
+
+// verify tells the SDK who calls, so that a session stays with the token that opened it and
+// a decision carries its name.
+func (h *HTTP) verify(_ context.Context, token string, _ *http.Request) (*auth.TokenInfo, error) {
+	p, ok := h.o.Keyring.Lookup(token)
+	if !ok {
+		return nil, auth.ErrInvalidToken
+	}
+	return &auth.TokenInfo{UserID: p.Workspace + "/" + p.Name, Extra: map[string]any{tokenName: p.Name}}, nil
 }
 
 func (h *HTTP) serve(w http.ResponseWriter, r *http.Request) {
-	room, ok := h.rooms[access.From(r.Context()).Workspace]
+	p := access.From(r.Context())
+	room, ok := h.rooms[p.Workspace]
 	if !ok {
 		problem.Write(w, http.StatusNotFound, "there is no such thing in this workspace", "")
 		return
@@ -125,11 +154,15 @@ func (h *HTTP) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Vary", "Authorization")
 	kept := keepAlive(r.Context(), w, h.o.KeepAlive)
 	defer kept.stop()
+	door := room.reading
+	if p.May(access.Decide) {
+		door = room.deciding
+	}
 	if r.Header.Get("MCP-Protocol-Version") >= stateless {
-		room.modern.ServeHTTP(kept, r)
+		door.modern.ServeHTTP(kept, r)
 		return
 	}
-	room.legacy.ServeHTTP(kept, r)
+	door.legacy.ServeHTTP(kept, r)
 }
 
 // sameOrigin refuses what a browser sends from another site, whatever the method: the

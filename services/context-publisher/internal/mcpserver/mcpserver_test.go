@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +29,8 @@ import (
 )
 
 var update = flag.Bool("update", false, "write the golden files")
+
+var offer = mcpserver.Offer{Version: "test", Random: rand.Reader, Logger: slog.New(slog.DiscardHandler)}
 
 const golden = "../../../../schemas/mcp/tools.json"
 
@@ -103,6 +107,16 @@ func (s site) mustConnect(t *testing.T, workspace, version string, o *mcp.Client
 	return session
 }
 
+// connectAs connects with a token of its own choice.
+func (s site) connectAs(t *testing.T, token string) *mcp.ClientSession {
+	t.Helper()
+	session, err := s.connect(t, token, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return session
+}
+
 type head struct {
 	AsOf     time.Time `json:"as_of"`
 	Revision *uint64   `json:"revision"`
@@ -150,7 +164,8 @@ func refused(t *testing.T, s *mcp.ClientSession, tool string, args map[string]an
 
 func TestListing(t *testing.T) {
 	t.Parallel()
-	s := serve(t).mustConnect(t, "acme", "", nil)
+	site := serve(t)
+	s := site.mustConnect(t, "acme", "", nil)
 	tools, err := s.ListTools(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -173,13 +188,26 @@ func TestListing(t *testing.T) {
 			t.Errorf("%s: %+v", tool.Name, a)
 		}
 	}
-	got, err := json.MarshalIndent(map[string]any{"tools": tools.Tools, "resourceTemplates": templates.ResourceTemplates, "prompts": prompts.Prompts}, "", "  ")
+	all, err := site.connectAs(t, apitest.Token("acme")).ListTools(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var decide []*mcp.Tool
+	for _, tool := range all.Tools {
+		if !slices.ContainsFunc(tools.Tools, func(known *mcp.Tool) bool { return known.Name == tool.Name }) {
+			decide = append(decide, tool)
+			if a := tool.Annotations; a.ReadOnlyHint || *a.DestructiveHint || *a.OpenWorldHint {
+				t.Errorf("%s: %+v", tool.Name, a)
+			}
+		}
+	}
+	got, err := json.MarshalIndent(map[string]any{"tools": tools.Tools, "decideTools": decide, "resourceTemplates": templates.ResourceTemplates, "prompts": prompts.Prompts}, "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
 	got = append(got, '\n')
-	compact, _ := json.Marshal(tools.Tools)
-	if size := feedback.Tokens(string(compact)); size >= 2000 || len(tools.Tools) > 6 {
+	compact, _ := json.Marshal(all.Tools)
+	if size := feedback.Tokens(string(compact)); size >= 2500 || len(tools.Tools) != 7 || len(decide) != 3 {
 		t.Errorf("%d tools in %d tokens", len(tools.Tools), size)
 	}
 	if *update {
@@ -214,11 +242,11 @@ func TestConversation(t *testing.T) {
 			if text, _, _ := call(t, s, "get_ticket_context", map[string]any{"ticket": "https://github.com/acme/scanner/pull/31"}); !strings.Contains(text, "Zebra TC52") {
 				t.Error(text)
 			}
-			text, data, _ := call(t, s, "what_changed", map[string]any{"ticket": "PROJ-142"})
+			text, data, _ := call(t, s, "whats_changed", map[string]any{"ticket": "PROJ-142"})
 			if !strings.Contains(text, "new voices") || data["since_revision"] != 1.0 || data["material"] != true {
 				t.Error(text)
 			}
-			if text, _, _ := call(t, s, "what_changed", map[string]any{"ticket": "PROJ-142", "since_revision": 2}); !strings.Contains(text, "Nothing changed") {
+			if text, _, _ := call(t, s, "whats_changed", map[string]any{"ticket": "PROJ-142", "since_revision": 2}); !strings.Contains(text, "Nothing changed") {
 				t.Error(text)
 			}
 			if text, _, _ := call(t, s, "search_feedback", map[string]any{"query": "okta"}); strings.Count(text, "<customer-words") != 3 { // two items and the notice
@@ -235,15 +263,107 @@ func TestConversation(t *testing.T) {
 			if text, _, _ := call(t, s, "list_tickets", nil); !strings.Contains(text, "github:acme/scanner#31") {
 				t.Error(text)
 			}
-			prompt, err := s.GetPrompt(t.Context(), &mcp.GetPromptParams{Name: "pick_up_ticket", Arguments: map[string]string{"ticket": "PROJ-142"}})
-			if err != nil || !strings.Contains(prompt.Messages[0].Content.(*mcp.TextContent).Text, "jira:PROJ-142") {
-				t.Errorf("%v %v", prompt, err)
+			for _, name := range []string{"start_ticket", "review_against_feedback"} {
+				prompt, err := s.GetPrompt(t.Context(), &mcp.GetPromptParams{Name: name, Arguments: map[string]string{"ticket": "PROJ-142"}})
+				if err != nil || !strings.Contains(prompt.Messages[0].Content.(*mcp.TextContent).Text, "jira:PROJ-142") {
+					t.Errorf("%v %v", prompt, err)
+				}
+			}
+			item := feedback.ID("itm", "acme", "Our month-end export stops at exactly 10,000 rows and nobody notices until finance complains.")
+			text, data, _ = call(t, s, "get_quote", map[string]any{"item": item, "words": "stops at  exactly 10,000 rows"})
+			if data["verbatim"] != true || !strings.Contains(text, "nobody notices") || !strings.Contains(text, "word for word") {
+				t.Error(text)
+			}
+			if _, data, _ := call(t, s, "get_quote", map[string]any{"item": item, "words": "stops at exactly 9,000 rows"}); data["verbatim"] != false {
+				t.Errorf("%v", data)
+			}
+			resources, err := s.ListResources(t.Context(), nil)
+			if err != nil || len(resources.Resources) != 3 || resources.Resources[0].URI != mcpserver.BriefURI(feedback.Jira, "PROJ-142") ||
+				era == "modern" && resources.CacheScope != "private" {
+				t.Errorf("%+v %v", resources, err)
 			}
 			read, err := s.ReadResource(t.Context(), &mcp.ReadResourceParams{URI: mcpserver.BriefURI(feedback.GitHub, "acme/scanner#31")})
 			if err != nil || !strings.Contains(read.Contents[0].Text, "Zebra TC52") || era == "modern" && read.CacheScope != "private" {
 				t.Errorf("%+v %v", read, err)
 			}
 		})
+	}
+}
+
+// TestDecisions records decisions over HTTP and over stdio, and refuses them to a token that
+// may only read, whatever it sends.
+func TestDecisions(t *testing.T) {
+	t.Parallel()
+	site := serve(t)
+	cluster := site.world.Workspace("acme").First()
+	remote, err := mcpserver.NewRemote(site.URL, apitest.Token("acme"), site.Client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := mcp.NewInMemoryTransports()
+	far := offer
+	far.Decides = true
+	if _, err := mcpserver.NewWorkspace(remote, far).Connect(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	stdio, err := mcp.NewClient(&mcp.Implementation{Name: "t", Version: "1"}, nil).Connect(t.Context(), b, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdio.Close()
+	steps := []struct {
+		tool string
+		args map[string]any
+		want feedback.Decision
+	}{
+		{"attach_cluster", map[string]any{"ticket": "feature/eng-77-roles", "cluster": cluster, "reason": "asked by Ines"},
+			feedback.Decision{Action: feedback.Pin, Cluster: cluster, Tracker: feedback.Linear, Ticket: "ENG-77", Reason: "asked by Ines"}},
+		{"reject_cluster", map[string]any{"ticket": "PROJ-142", "cluster": cluster, "reason": "another export"},
+			feedback.Decision{Action: feedback.Reject, Cluster: cluster, Tracker: feedback.Jira, Ticket: "PROJ-142", Reason: "another export"}},
+		{"record_decision", map[string]any{"action": "rename", "cluster": cluster, "name": "Truncated exports", "reason": "clearer"},
+			feedback.Decision{Action: feedback.Rename, Cluster: cluster, Name: "Truncated exports", Reason: "clearer"}},
+	}
+	for how, s := range map[string]*mcp.ClientSession{"modern": site.connectAs(t, apitest.Token("acme")), "stdio": stdio} {
+		for _, step := range steps {
+			text, data, _ := call(t, s, step.tool, step.args)
+			all := site.world.Workspace("acme").Decisions()
+			got := all[len(all)-1]
+			if got.ID != data["decision"] || got.By != "maya" || !strings.Contains(text, got.ID) {
+				t.Errorf("%s %s: %+v, answered %s", how, step.tool, got, text)
+			}
+			got.ID, got.By, got.At, got.Workspace = "", "", time.Time{}, ""
+			if !reflect.DeepEqual(got, step.want) {
+				t.Errorf("%s %s: %+v, want %+v", how, step.tool, got, step.want)
+			}
+			undone, _, _ := call(t, s, "record_decision", map[string]any{"action": "undo", "decision": data["decision"], "reason": "a mistake"})
+			if !strings.Contains(undone, "undo") {
+				t.Error(undone)
+			}
+		}
+		for _, args := range []map[string]any{
+			{"action": "erase", "cluster": cluster, "reason": "x"}, {"action": "merge", "cluster": cluster, "reason": "x"}, {"action": "rename", "cluster": cluster, "name": "x", "reason": " "},
+			{"action": "undo", "cluster": cluster, "reason": "x"}, {"action": "ignore", "cluster": "../x", "reason": "x"}, {"action": "ignore", "cluster": cluster, "reason": strings.Repeat("x", 2001)},
+		} {
+			refused(t, s, "record_decision", args)
+		}
+		refused(t, s, "attach_cluster", map[string]any{"ticket": "NONE-1", "cluster": cluster, "reason": "x"})
+	}
+	taken := len(site.world.Workspace("acme").Decisions())
+	reader := site.connectAs(t, apitest.ReaderToken("acme"))
+	narrow, err := mcpserver.NewRemote(site.URL, apitest.ReaderToken("acme"), site.Client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range steps {
+		if got := refused(t, reader, step.tool, step.args); !strings.Contains(got, "unknown tool") {
+			t.Error(got)
+		}
+	}
+	if _, err := narrow.Decide(t.Context(), steps[2].want); err == nil {
+		t.Error("a reader's token decided over stdio")
+	}
+	if n := len(site.world.Workspace("acme").Decisions()); n != taken {
+		t.Errorf("%d decisions of a reader", n-taken)
 	}
 }
 
@@ -280,7 +400,7 @@ func TestHostileWords(t *testing.T) {
 	answers := map[string]string{}
 	fences := map[string]bool{}
 	for tool, args := range map[string]map[string]any{
-		"get_ticket_context": {"ticket": "PROJ-142"}, "what_changed": {"ticket": "PROJ-142"}, "search_feedback": {"query": "ignore previous"},
+		"get_ticket_context": {"ticket": "PROJ-142"}, "whats_changed": {"ticket": "PROJ-142"}, "search_feedback": {"query": "ignore previous"},
 		"list_clusters": {}, "list_tickets": {},
 	} {
 		text, data, h := call(t, s, tool, args)
@@ -335,7 +455,7 @@ func TestAnotherWorkspaceSeesNothing(t *testing.T) {
 			there, absent map[string]any
 		}{
 			{"get_ticket_context", map[string]any{"ticket": "PROJ-142"}, map[string]any{"ticket": "NONE-1"}},
-			{"what_changed", map[string]any{"ticket": "jira:PROJ-142", "since_revision": 1}, map[string]any{"ticket": "jira:NONE-1", "since_revision": 1}},
+			{"whats_changed", map[string]any{"ticket": "jira:PROJ-142", "since_revision": 1}, map[string]any{"ticket": "jira:NONE-1", "since_revision": 1}},
 			{"get_cluster", map[string]any{"id": id}, map[string]any{"id": "clu_nowhere"}},
 		} {
 			if there, absent := refused(t, other, ask.tool, ask.there), refused(t, other, ask.tool, ask.absent); there != absent {
@@ -375,6 +495,9 @@ func TestSessionStaysInItsWorkspace(t *testing.T) {
 	}
 	if got := ask(apitest.ReaderToken("acme")).StatusCode; got != http.StatusOK {
 		t.Errorf("its own token: %d", got)
+	}
+	if got := ask(apitest.Token("acme")).StatusCode; got != http.StatusNotFound {
+		t.Errorf("a token of the same workspace that may do more: %d", got)
 	}
 	if got := ask(apitest.ReaderToken("globex")).StatusCode; got != http.StatusNotFound {
 		t.Errorf("another workspace's token: %d", got)
@@ -530,7 +653,7 @@ func TestStdioOverARunningServer(t *testing.T) {
 	fromServer, toClient := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- mcpserver.NewWorkspace(remote, "test", rand.Reader, slog.New(slog.DiscardHandler)).ServeStdio(ctx, fromClient, toClient, remote.Watch(ctx))
+		ended <- mcpserver.NewWorkspace(remote, offer).ServeStdio(ctx, fromClient, toClient, remote.Watch(ctx))
 	}()
 	told := make(chan string, 1)
 	client := mcp.NewClient(&mcp.Implementation{Name: "test", Version: "1"}, &mcp.ClientOptions{ResourceUpdatedHandler: func(_ context.Context, r *mcp.ResourceUpdatedNotificationRequest) {
@@ -545,8 +668,8 @@ func TestStdioOverARunningServer(t *testing.T) {
 	}
 	here := site.mustConnect(t, "acme", eras["legacy"], nil)
 	for tool, args := range map[string]map[string]any{
-		"get_ticket_context": {"ticket": "acme/scanner#31"}, "what_changed": {"ticket": "PROJ-142"}, "search_feedback": {"query": "okta", "limit": 1},
-		"list_clusters": {"kind": "problem"}, "list_tickets": {"limit": 2},
+		"get_ticket_context": {"ticket": "acme/scanner#31"}, "whats_changed": {"ticket": "PROJ-142"}, "search_feedback": {"query": "okta", "limit": 1},
+		"list_clusters": {"kind": "bug"}, "list_tickets": {"limit": 2},
 	} {
 		far, _, h := call(t, s, tool, args)
 		near, _, g := call(t, here, tool, args)
@@ -594,7 +717,7 @@ func TestARemoteThatRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, b := mcp.NewInMemoryTransports()
-	w := mcpserver.NewWorkspace(remote, "test", rand.Reader, slog.New(slog.DiscardHandler))
+	w := mcpserver.NewWorkspace(remote, offer)
 	if _, err := w.Connect(t.Context(), a); err != nil {
 		t.Fatal(err)
 	}

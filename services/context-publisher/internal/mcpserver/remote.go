@@ -2,6 +2,7 @@ package mcpserver
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,7 +46,7 @@ func NewRemote(base, token string, client *http.Client) (*Remote, error) {
 	return &Remote{base: u, token: token, client: client}, nil
 }
 
-func (r *Remote) request(ctx context.Context, q url.Values, path ...string) (*http.Request, error) {
+func (r *Remote) request(ctx context.Context, method string, body io.Reader, q url.Values, path ...string) (*http.Request, error) {
 	escaped := make([]string, len(path))
 	for i, p := range path {
 		escaped[i] = url.PathEscape(p)
@@ -53,7 +54,7 @@ func (r *Remote) request(ctx context.Context, q url.Values, path ...string) (*ht
 	u := *r.base
 	u.Path, u.RawPath = strings.TrimSuffix(r.base.Path, "/")+"/v1/"+strings.Join(path, "/"), strings.TrimSuffix(r.base.EscapedPath(), "/")+"/v1/"+strings.Join(escaped, "/")
 	u.RawQuery = q.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
 	if err != nil {
 		return nil, errors.New("reach the server: the address cannot be written")
 	}
@@ -61,13 +62,20 @@ func (r *Remote) request(ctx context.Context, q url.Values, path ...string) (*ht
 	return req, nil
 }
 
-// get asks and decodes. Errors say the status, never what the server wrote.
+// get asks and decodes.
 func get[T any](ctx context.Context, r *Remote, q url.Values, path ...string) (T, error) {
-	var v T
-	req, err := r.request(ctx, q, path...)
+	req, err := r.request(ctx, http.MethodGet, nil, q, path...)
 	if err != nil {
-		return v, err
+		var none T
+		return none, err
 	}
+	return answer[T](r, req)
+}
+
+// answer sends a request and decodes what comes. Errors say the status, never what the
+// server wrote, but for a decision that it refused: that is said in its own plain words.
+func answer[T any](r *Remote, req *http.Request) (T, error) {
+	var v T
 	req.Header.Set("Accept", "application/json")
 	resp, err := r.client.Do(req)
 	if err != nil {
@@ -75,11 +83,13 @@ func get[T any](ctx context.Context, r *Remote, q url.Values, path ...string) (T
 	}
 	defer resp.Body.Close()
 	switch resp.StatusCode {
-	case http.StatusOK:
+	case http.StatusOK, http.StatusAccepted:
 	case http.StatusNotFound:
 		return v, api.ErrNotFound
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return v, refusal("reach the server: it does not accept the token for reading")
+		return v, refusal("reach the server: it does not accept the token for this")
+	case http.StatusUnprocessableEntity:
+		return v, fmt.Errorf("%w by the server: what it names is not there any more", api.ErrRefused)
 	default:
 		return v, fmt.Errorf("reach the server: it answered %d", resp.StatusCode)
 	}
@@ -93,7 +103,7 @@ func page[T any](l api.List[T], err error) (read.Page[T], error) {
 	return read.Page[T]{Items: l.Items, NextCursor: l.NextCursor}, err
 }
 
-func listed(limit int, cursor string) url.Values {
+func paged(limit int, cursor string) url.Values {
 	q := url.Values{}
 	if limit > 0 {
 		q.Set("limit", strconv.Itoa(limit))
@@ -106,13 +116,13 @@ func listed(limit int, cursor string) url.Values {
 
 // Freshness implements Backend.
 func (r *Remote) Freshness(ctx context.Context) (api.Freshness, error) {
-	l, err := get[api.List[read.Cluster]](ctx, r, listed(1, ""), "clusters")
+	l, err := get[api.List[read.Cluster]](ctx, r, paged(1, ""), "clusters")
 	return l.Freshness, err
 }
 
 // Clusters implements Backend.
 func (r *Remote) Clusters(ctx context.Context, q read.ClusterQuery) (read.Page[read.Cluster], error) {
-	v := listed(q.Limit, q.Cursor)
+	v := paged(q.Limit, q.Cursor)
 	for name, value := range map[string]string{"kind": q.Kind, "status": q.Status, "q": q.Q} {
 		if value != "" {
 			v.Set(name, value)
@@ -128,7 +138,7 @@ func (r *Remote) Cluster(ctx context.Context, id string) (read.Cluster, error) {
 
 // Feedback implements Backend.
 func (r *Remote) Feedback(ctx context.Context, q read.FeedbackQuery) (read.Page[read.Item], error) {
-	v := listed(q.Limit, q.Cursor)
+	v := paged(q.Limit, q.Cursor)
 	for name, value := range map[string]string{"q": q.Q, "source": q.Source, "customer": q.Customer} {
 		if value != "" {
 			v.Set(name, value)
@@ -140,9 +150,14 @@ func (r *Remote) Feedback(ctx context.Context, q read.FeedbackQuery) (read.Page[
 	return page(get[api.List[read.Item]](ctx, r, v, "feedback"))
 }
 
+// FeedbackItem implements Backend.
+func (r *Remote) FeedbackItem(ctx context.Context, id string) (read.Item, error) {
+	return get[read.Item](ctx, r, nil, "feedback", id)
+}
+
 // Tickets implements Backend.
 func (r *Remote) Tickets(ctx context.Context, limit int, cursor string) (read.Page[read.TicketHead], error) {
-	return page(get[api.List[read.TicketHead]](ctx, r, listed(limit, cursor), "tickets"))
+	return page(get[api.List[read.TicketHead]](ctx, r, paged(limit, cursor), "tickets"))
 }
 
 // Ticket implements Backend.
@@ -175,6 +190,33 @@ func (r *Remote) Changes(ctx context.Context, tracker feedback.Tracker, key stri
 	return *b.Changes, nil
 }
 
+// Decide implements Backend. The server decides in whose name: that of the token.
+func (r *Remote) Decide(ctx context.Context, d feedback.Decision) (feedback.Decision, error) {
+	method, path := http.MethodPost, []string{"clusters", d.Cluster, "decisions"}
+	var body any = api.DecisionRequest{Action: d.Action, Into: d.Into, Signals: d.Signals, Name: d.Name, Reason: d.Reason}
+	switch d.Action {
+	case feedback.Undo:
+		method, path, body = http.MethodDelete, []string{"decisions", d.Undoes}, nil
+	case feedback.Pin, feedback.Reject:
+		path, body = []string{"tickets", string(d.Tracker), d.Ticket, "attachments"}, api.AttachmentRequest{Action: d.Action, Cluster: d.Cluster, Reason: d.Reason}
+	}
+	var content io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return feedback.Decision{}, fmt.Errorf("write the decision: %w", err)
+		}
+		content = bytes.NewReader(b)
+	}
+	req, err := r.request(ctx, method, content, nil, path...)
+	if err != nil {
+		return feedback.Decision{}, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", d.ID)
+	return answer[feedback.Decision](r, req)
+}
+
 // Watch gives what changes in the workspace until ctx ends. It comes back by itself
 // after a connection was lost, from where it was, pausing between tries as the server
 // asked.
@@ -198,7 +240,7 @@ func (r *Remote) Watch(ctx context.Context) <-chan watch.Change {
 
 // stream reads one connection's events and returns the id of the last.
 func (r *Remote) stream(ctx context.Context, last string, out chan<- watch.Change) string {
-	req, err := r.request(ctx, nil, "events")
+	req, err := r.request(ctx, http.MethodGet, nil, nil, "events")
 	if err != nil {
 		return last
 	}

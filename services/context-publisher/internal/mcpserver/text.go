@@ -17,7 +17,7 @@ func contextText(f *fence.Fence, h head, t read.TicketDetail, b brief.Brief, sin
 	if since != nil && len(since.Lines) > 0 {
 		weight := "Nothing of it matters for the work."
 		if since.Material {
-			weight = "It is material; what_changed has the words."
+			weight = "It is material; whats_changed has the words."
 		}
 		fmt.Fprintf(&s, "## Changed since work began (revision %d)\n\n- %s\n\n%s\n\n", since.From, strings.Join(since.Lines, "\n- "), weight)
 	}

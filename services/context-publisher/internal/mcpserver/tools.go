@@ -33,7 +33,7 @@ func (w *Workspace) addTools() {
 		Description: "Call before working on a ticket. Says who asks for it and what they are worth, what customers said in their own words with a source for each, the edge cases they hit, what is unknown, why it ranks where it ranks, and what changed since it was picked up.",
 	}, w.getTicketContext)
 	mcp.AddTool(w.server, &mcp.Tool{
-		Name: "what_changed", Annotations: reads("What changed for a ticket"),
+		Name: "whats_changed", Annotations: reads("What changed for a ticket"),
 		Description: "What customers said since work on the ticket began, or since a revision you have seen: new voices, edge cases, questions, withdrawn quotes, shifts in severity or rank. Cheap; call again before finishing.",
 	}, w.whatChanged)
 	mcp.AddTool(w.server, &mcp.Tool{
@@ -48,6 +48,10 @@ func (w *Workspace) addTools() {
 		Name: "get_cluster", Annotations: reads("Get one cluster"),
 		Description: "One cluster: its rank and terms, typical quotes, and the tickets it is attached to.",
 	}, w.getCluster)
+	mcp.AddTool(w.server, &mcp.Tool{
+		Name: "get_quote", Annotations: reads("Get a quote with its source"),
+		Description: "One feedback item by its id: what the customer said, who and where, and which clusters it counts in. With words it says whether a quote you are about to cite is verbatim.",
+	}, w.getQuote)
 	mcp.AddTool(w.server, &mcp.Tool{
 		Name: "list_tickets", Annotations: reads("List tickets"),
 		Description: "Tickets with customer context, most recently updated first; changed marks those in progress whose context changed since they were picked up.",
@@ -173,7 +177,7 @@ type whatChangedIn struct {
 	SinceRevision uint64 `json:"since_revision,omitempty" jsonschema:"a revision from an earlier answer; default: when work began"`
 }
 
-// changesOut is the structured answer of what_changed. A false Material says that
+// changesOut is the structured answer of whats_changed. A false Material says that
 // nothing changed that matters for the work.
 type changesOut struct {
 	head
@@ -275,7 +279,7 @@ func (w *Workspace) searchFeedback(ctx context.Context, _ *mcp.CallToolRequest, 
 
 type listClustersIn struct {
 	Query string `json:"query,omitempty" jsonschema:"words in the name or a quote"`
-	Kind  string `json:"kind,omitempty" jsonschema:"problem, request, praise or question"`
+	Kind  string `json:"kind,omitempty" jsonschema:"bug, feature_request, usability, question, praise or complaint"`
 	Limit int    `json:"limit,omitempty" jsonschema:"1 to 50, default 10"`
 }
 
@@ -293,9 +297,9 @@ func (w *Workspace) listClusters(ctx context.Context, _ *mcp.CallToolRequest, in
 		return nil, nil, err
 	}
 	switch feedback.Kind(in.Kind) {
-	case "", feedback.Problem, feedback.Request, feedback.Praise, feedback.Question:
+	case "", feedback.Bug, feedback.FeatureRequest, feedback.Usability, feedback.Question, feedback.Praise, feedback.Complaint:
 	default:
-		return nil, nil, refusal("list clusters: kind is one of problem, request, praise, question")
+		return nil, nil, refusal("list clusters: kind is one of bug, feature_request, usability, question, praise, complaint")
 	}
 	f, fresh, err := w.open(ctx)
 	if err != nil {
@@ -327,8 +331,8 @@ type clusterOut struct {
 }
 
 func (w *Workspace) getCluster(ctx context.Context, _ *mcp.CallToolRequest, in getClusterIn) (*mcp.CallToolResult, any, error) {
-	if in.ID == "" || len(in.ID) > 64 || strings.ContainsAny(in.ID, "./%") {
-		return nil, nil, refusal("read cluster: id is a cluster's id, as list_clusters gives it")
+	if err := clusterID(in.ID); err != nil {
+		return nil, nil, err
 	}
 	c, err := w.backend.Cluster(ctx, in.ID)
 	if err != nil {
@@ -390,7 +394,7 @@ func (w *Workspace) listTickets(ctx context.Context, _ *mcp.CallToolRequest, in 
 
 // open begins an answer: a fence of its own, and how current it is.
 func (w *Workspace) open(ctx context.Context) (*fence.Fence, api.Freshness, error) {
-	f, err := fence.New(w.random)
+	f, err := fence.New(w.Random)
 	if err != nil {
 		return nil, api.Freshness{}, w.failed(ctx, "begin an answer", err)
 	}

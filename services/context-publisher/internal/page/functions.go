@@ -53,7 +53,10 @@ func (p *Page) functions() template.FuncMap {
 	}
 }
 
-var kinds = map[feedback.Kind]string{feedback.Problem: "Problem", feedback.Request: "Request", feedback.Praise: "Praise", feedback.Question: "Question", feedback.Other: "Other"}
+var kinds = map[feedback.Kind]string{
+	feedback.Bug: "Bug", feedback.FeatureRequest: "Feature request", feedback.Usability: "Usability", feedback.Question: "Question",
+	feedback.Praise: "Praise", feedback.Complaint: "Complaint", feedback.Other: "Other",
+}
 
 // link lets an address that leads to the web through, and nothing else.
 func link(raw string) string {

@@ -29,8 +29,13 @@ type site struct {
 
 func serve(t *testing.T) site {
 	t.Helper()
+	return serveWorld(t, func(w *apitest.World) { w.Fill("acme") })
+}
+
+func serveWorld(t *testing.T, fill func(*apitest.World)) site {
+	t.Helper()
 	world := apitest.New()
-	world.Fill("acme")
+	fill(world)
 	log := new(bytes.Buffer)
 	p, err := page.New(page.Options{Keyring: apitest.Keys("acme", "globex"), Open: world.Open, Logger: slog.New(slog.NewTextHandler(log, nil)),
 		Now: func() time.Time { return apitest.Now }, Random: rand.Reader})
@@ -109,7 +114,7 @@ func (s site) cluster() string { return feedback.ID("clu", "acme", export) }
 
 func views(s site) map[string]string {
 	return map[string]string{
-		"/": export, "/?q=okta&kind=request": "Single sign-on", "/clusters/" + s.cluster(): "The arithmetic of this rank",
+		"/": export, "/?q=okta&kind=feature_request": "Single sign-on", "/clusters/" + s.cluster(): "The arithmetic of this rank",
 		"/tickets": "changed since picked up", "/tickets/jira/PROJ-142": "when work began", "/tickets/jira/PROJ-142?revision=1": "revision 1 as it was",
 		"/tickets/github/acme%2Fscanner%2331": "Zebra TC52", "/feedback": "shipment list", "/feedback?q=okta&source=slack": "Okta",
 		"/feedback/" + feedback.ID("itm", "acme", "Please, dark mode on the tablet."): "What was heard in it", "/digest/2026-11-22": "Rising", "/digest/2026-11-21": "No digest of this day",
@@ -282,7 +287,7 @@ func TestDecisions(t *testing.T) {
 	s := serve(t)
 	b := s.browser(t, apitest.Token("acme"))
 	here := "/clusters/" + s.cluster()
-	signal := feedback.SignalID(feedback.ID("itm", "acme", "Can the export at least say that it is incomplete?"), feedback.Problem, "Can the export at least say that it is incomplete?", 0)
+	signal := feedback.SignalID(feedback.ID("itm", "acme", "Can the export at least say that it is incomplete?"), feedback.Bug, "Can the export at least say that it is incomplete?", 0)
 	other := feedback.ID("clu", "acme", "Dark mode for night shifts")
 	last := func() feedback.Decision { d := s.world.Workspace("acme").Decisions(); return d[len(d)-1] }
 	for _, form := range []url.Values{

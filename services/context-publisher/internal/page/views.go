@@ -38,7 +38,7 @@ type row struct {
 
 func (p *Page) roadmap(req *request) error {
 	q := req.r.URL.Query()
-	v := roadmapView{Kind: q.Get("kind"), Status: q.Get("status"), Q: q.Get("q"), Kinds: feedback.Kinds[:4], Statuses: api.Statuses}
+	v := roadmapView{Kind: q.Get("kind"), Status: q.Get("status"), Q: q.Get("q"), Kinds: feedback.Kinds[:6], Statuses: api.Statuses}
 	v.Filtered = v.Kind+v.Status+v.Q != ""
 	if v.Kind != "" && !slices.Contains(v.Kinds, feedback.Kind(v.Kind)) || v.Status != "" && !slices.Contains(v.Statuses, v.Status) {
 		return invalid("This filter does not exist.")
@@ -211,7 +211,7 @@ type feedbackView struct {
 
 func (p *Page) feedback(req *request) error {
 	q := req.r.URL.Query()
-	v := feedbackView{Q: q.Get("q"), Source: q.Get("source"), Sources: []feedback.Source{feedback.Slack, feedback.Intercom, feedback.Zendesk, feedback.Webhook, feedback.Import}}
+	v := feedbackView{Q: q.Get("q"), Source: q.Get("source"), Sources: []feedback.Source{feedback.Slack, feedback.Intercom, feedback.Zendesk, feedback.Webhook, feedback.Email, feedback.Import}}
 	v.Filtered = v.Q+v.Source != "" || q.Get("customer") != ""
 	if v.Source != "" && !slices.Contains(v.Sources, feedback.Source(v.Source)) {
 		return invalid("This source does not exist.")

@@ -189,7 +189,7 @@ func (x *bench) exports(t *testing.T) {
 			Text: "CSV export stops after 10,000 rows, only when a filter is set."},
 		worldtest.Saying{Cluster: "clu_login", Customer: "Suki Amaral", At: said.Add(2 * time.Hour), Severity: 0.4,
 			Text: "Two factor codes arrive too late to sign in."},
-		worldtest.Saying{Cluster: "clu_dark", Customer: "Lonnie Abara", At: said.Add(3 * time.Hour), Kind: feedback.Request,
+		worldtest.Saying{Cluster: "clu_dark", Customer: "Lonnie Abara", At: said.Add(3 * time.Hour), Kind: feedback.FeatureRequest,
 			Text: "Please add a dark mode for the office television."},
 	)
 }

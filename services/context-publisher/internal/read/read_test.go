@@ -25,9 +25,9 @@ func world(t *testing.T) (*worldtest.World, *read.Reader) {
 	var all []worldtest.Saying
 	for c := range 7 {
 		for v := range c + 1 {
-			kind := feedback.Problem
+			kind := feedback.Bug
 			if c%2 == 1 {
-				kind = feedback.Request
+				kind = feedback.FeatureRequest
 			}
 			all = append(all, worldtest.Saying{Cluster: fmt.Sprintf("clu_%d", c), Customer: fmt.Sprintf("Customer %d of %d", v, c), Account: fmt.Sprint("a", v), Kind: kind,
 				Text: fmt.Sprintf("Need number %d is not met, says voice %d. Zażółć.", c, v), At: said.Add(time.Duration(10*c+v) * time.Minute), Severity: 0.5})
@@ -78,7 +78,7 @@ func TestClustersAreRankedFilteredAndPaged(t *testing.T) {
 	if first := all[0]; first.ID != "clu_6" || first.Voices != 7 || first.Accounts != 7 {
 		t.Errorf("first is %+v", first)
 	}
-	requests, err := r.Clusters(t.Context(), "acme", read.ClusterQuery{Kind: "request"})
+	requests, err := r.Clusters(t.Context(), "acme", read.ClusterQuery{Kind: "feature_request"})
 	if err != nil || len(requests.Items) != 3 {
 		t.Errorf("%d requests (%v)", len(requests.Items), err)
 	}

@@ -80,7 +80,7 @@ func (w *World) Say(t testing.TB, sayings ...Saying) {
 			s.Quote = s.Text
 		}
 		if s.Kind == "" {
-			s.Kind = feedback.Problem
+			s.Kind = feedback.Bug
 		}
 		start := strings.Index(s.Text, s.Quote)
 		if start < 0 {
@@ -218,7 +218,7 @@ func (w *World) cluster(t testing.TB, id string, now time.Time) {
 	if signals == 0 {
 		retired, sum, first, last = 1, []float32{}, now, now
 	}
-	kind := feedback.Problem
+	kind := feedback.Bug
 	for _, k := range feedback.Kinds {
 		if kinds[string(k)] > kinds[string(kind)] {
 			kind = k

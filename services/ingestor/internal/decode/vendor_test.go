@@ -22,7 +22,7 @@ var received = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 func fixtures(t testing.TB) map[string]event.Delivery {
 	t.Helper()
 	out := map[string]event.Delivery{}
-	for _, kind := range []string{"slack", "intercom", "zendesk", "jira", "linear", "github"} {
+	for _, kind := range []string{"slack", "intercom", "zendesk", "email", "jira", "linear", "github"} {
 		names, err := fs.Glob(schemas.Webhooks, "webhooks/"+kind+"/*.json")
 		if err != nil || len(names) == 0 {
 			t.Fatalf("no fixtures of %s: %v", kind, err)
@@ -114,6 +114,10 @@ var golden = map[string]string{
 	"github/issues_opened":                      `ticket.created.v1 from ""/"" {Workspace: Tracker:github Connection: Key:Codertocat/Hello-World#1 ExternalID:444500041 Project:Codertocat/Hello-World Title: Body: Status:open Category:open Labels:[bug] Assignee:Codertocat URL:https://github.com/Codertocat/Hello-World/issues/1 Restricted:false Deleted:false Version:1557933618000000 CreatedAt:2019-05-15 15:20:18 +0000 UTC UpdatedAt:2019-05-15 15:20:18 +0000 UTC} title="Spelling error in the README file" body=60`,
 	"github/ping":                               `{Reason:handshake}`,
 	"github/projects_v2_item_edited":            `{Reason:not an issue}`,
+	"email/mailgun_mime_absence":                `{Reason:automatic mail}`,
+	"email/postmark_inbound":                    `said acme-email:postmark@initech.example | postmark@initech.example v1795338000000000 | ada@initech.example <ada@initech.example> Ada Lovelace | 2026-11-22T09:00:00Z | "Dark mode\n\nWorking at night hurts my eyes." | `,
+	"email/sendgrid_inbound_raw":                `said acme-email:sendgrid@initech.example | sendgrid@initech.example v1795338000000000 | ada@initech.example <ada@initech.example> Ada Lovelace | 2026-11-22T09:00:00Z | "Still broken." | `,
+	"email/ses_sns_notification":                `said acme-email:ses@initech.example | ses@initech.example v1795338000000000 | ada@initech.example <ada@initech.example> Ada Lovelace | 2026-11-22T09:00:00Z | "Invoices cannot be exported\n\nThe export stops at € 1,000." | `,
 	"intercom/contact_created":                  `{Reason:not a customer's words}`,
 	"intercom/ping":                             `{Reason:handshake}`,
 	"intercom/v1_conversation_admin_replied":    `{Reason:not a customer's words}`,

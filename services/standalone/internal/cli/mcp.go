@@ -14,12 +14,13 @@ import (
 
 type mcpCommand struct {
 	serverFlags
+	Decide bool `help:"Also offer the tools that record decisions; the token needs the scope decide."`
 }
 
 // Run speaks MCP on the standard streams, so nothing else may be written to the output.
 func (m *mcpCommand) Run(ctx context.Context, s *Streams) error {
 	return contextpublisher.ServeMCP(ctx, io.NopCloser(s.In), nopCloser{s.Out}, contextpublisher.RemoteOptions{
-		Server: m.URL, Token: m.Token, Version: process.Version, Random: rand.Reader,
+		Server: m.URL, Token: m.Token, Version: process.Version, Random: rand.Reader, Decides: m.Decide,
 		Client: &http.Client{}, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
 }

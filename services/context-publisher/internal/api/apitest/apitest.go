@@ -325,27 +325,27 @@ type ask struct {
 }
 
 var asks = []ask{
-	{"CSV export drops rows over 10,000", "in_progress", feedback.Problem, brief.Terms{Reach: .92, Worth: .88, Severity: .81, Momentum: .64}, []string{
+	{"CSV export drops rows over 10,000", "in_progress", feedback.Bug, brief.Terms{Reach: .92, Worth: .88, Severity: .81, Momentum: .64}, []string{
 		"Our month-end export stops at exactly 10,000 rows and nobody notices until finance complains.",
 		"Exporting the shipment list as CSV silently cuts off the last 1,200 lines on Chrome 130.",
 		"Since the October release the CSV has fewer rows than the screen says.",
 		"The export is truncated when I filter by warehouse first; without the filter it is complete.",
 		"Can the export at least say that it is incomplete?"}},
-	{"Single sign-on with Okta groups", "planned", feedback.Request, brief.Terms{Reach: .71, Worth: .95, Severity: .42, Momentum: .2}, []string{
+	{"Single sign-on with Okta groups", "planned", feedback.FeatureRequest, brief.Terms{Reach: .71, Worth: .95, Severity: .42, Momentum: .2}, []string{
 		"We cannot roll this out to 4,000 people before Okta groups map to roles.",
 		"SCIM would save our IT two days every month.",
 		"Group claims from Okta arrive but the role stays Viewer."}},
-	{"Mobile scanner loses the session", "open", feedback.Problem, brief.Terms{Reach: .58, Worth: .5, Severity: .77, Momentum: .83}, []string{
+	{"Mobile scanner loses the session", "open", feedback.Bug, brief.Terms{Reach: .58, Worth: .5, Severity: .77, Momentum: .83}, []string{
 		"The Zebra TC52 logs me out in the middle of a pick, about every 20 minutes.",
 		"After the app goes to the background the scanner asks for a password again.",
 		"Session expired on Android 14 while I was still scanning."}},
-	{"Dark mode for night shifts", "open", feedback.Request, brief.Terms{Reach: .49, Worth: .22, Severity: .18, Momentum: .1}, []string{
+	{"Dark mode for night shifts", "open", feedback.FeatureRequest, brief.Terms{Reach: .49, Worth: .22, Severity: .18, Momentum: .1}, []string{
 		"The night shift begs for a dark theme, the white screen is blinding in the cab.",
 		"Please, dark mode on the tablet."}},
-	{"Invoices show the wrong VAT for Norway", "open", feedback.Problem, brief.Terms{Reach: .3, Worth: .61, Severity: .9, Momentum: .41}, []string{
+	{"Invoices show the wrong VAT for Norway", "open", feedback.Bug, brief.Terms{Reach: .3, Worth: .61, Severity: .9, Momentum: .41}, []string{
 		"Norwegian customers are billed 19 % instead of 25 % VAT.",
 		"Invoice 2026-1184 has German VAT on a delivery to Oslo."}},
-	{"Slack notifications arrive twice", "shipped", feedback.Problem, brief.Terms{Reach: .35, Worth: .3, Severity: .35, Momentum: -.4}, []string{
+	{"Slack notifications arrive twice", "shipped", feedback.Bug, brief.Terms{Reach: .35, Worth: .3, Severity: .35, Momentum: -.4}, []string{
 		"Every alert comes twice in #ops since last week."}},
 	{"Where is the API rate limit documented?", "open", feedback.Question, brief.Terms{Reach: .21, Worth: .4, Severity: .12, Momentum: 0}, []string{
 		"What is the rate limit of the orders API, and does it count per token?"}},
@@ -363,6 +363,40 @@ var sources = []feedback.Source{feedback.Slack, feedback.Intercom, feedback.Zend
 // Fill puts a small product's feedback into a workspace: eight clusters, three tickets,
 // two revisions of a brief, a digest, and one hostile customer.
 func (w *World) Fill(id string) *Workspace {
+	return w.fill(id, voice{name: "Eve <b>Mallory</b>", account: "Evil \"><i>Corp"}, Hostile)
+}
+
+// FillWith is Fill with words wherever somebody outside can write: what the hostile
+// customer says, what she and her company are called, the address of her conversation,
+// the name of the first cluster, and title and status of its ticket.
+func (w *World) FillWith(id, words string) *Workspace {
+	ws := w.fill(id, voice{name: words, account: words}, words)
+	ws.clusters[0].Name = words
+	for i := range ws.digests["2026-11-22"].Top {
+		e := &ws.digests["2026-11-22"].Top[i]
+		e.Name, e.Quote = words, words
+	}
+	t := &ws.tickets[0]
+	t.Title, t.Status, t.Attachments[0].Name, t.Attachments[0].Reasons = words, words, words, []string{words}
+	for i := range ws.briefs["jira:PROJ-142"] {
+		b := &ws.briefs["jira:PROJ-142"][i]
+		b.Title, b.Status, b.Clusters[0].Name, b.Suggested[0].Name = words, words, words, words
+		for j := range b.EdgeCases {
+			b.EdgeCases[j].Value, b.EdgeCases[j].Quote.Text, b.EdgeCases[j].Quote.Name = words, words, words
+		}
+		for j := range b.Asking.People {
+			b.Asking.People[j].Plan, b.Asking.People[j].Segment = words, words
+		}
+		b.Questions = append(b.Questions, b.Need...)
+		b.Questions[len(b.Questions)-1].Text, b.Questions[len(b.Questions)-1].URL = words, "https://hooks.example/"+words
+	}
+	return ws
+}
+
+// First is the id of the cluster that ranks first in a filled workspace.
+func (w *Workspace) First() string { return w.clusters[0].ID }
+
+func (w *World) fill(id string, hostile voice, words string) *Workspace {
 	ws := w.Workspace(id)
 	n := 0
 	score := func(t brief.Terms) float64 { return t.Reach + t.Worth + t.Severity + t.Momentum }
@@ -383,7 +417,7 @@ func (w *World) Fill(id string) *Workspace {
 		}
 		if rank == 0 {
 			n++
-			ws.say(&c, voice{name: "Eve <b>Mallory</b>", account: "Evil \"><i>Corp"}, Hostile, len(a.quotes), n, accounts)
+			ws.say(&c, hostile, words, len(a.quotes), n, accounts)
 		}
 		for _, worth := range accounts {
 			c.Accounts++
@@ -543,7 +577,7 @@ func (w *Workspace) brief(t read.TicketDetail, c read.Cluster, without int) brie
 	}
 	for _, a := range t.Attachments {
 		if a.Mode == feedback.Suggested {
-			b.Suggested = append(b.Suggested, brief.Cluster{ID: a.Cluster, Name: a.Name, Kind: feedback.Problem, Mode: a.Mode, Match: a.Score, Voices: 3})
+			b.Suggested = append(b.Suggested, brief.Cluster{ID: a.Cluster, Name: a.Name, Kind: feedback.Bug, Mode: a.Mode, Match: a.Score, Voices: 3})
 		}
 	}
 	b.Hash = brief.ContentHash(b)

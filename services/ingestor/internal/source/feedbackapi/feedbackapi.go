@@ -105,7 +105,7 @@ func Read(raw []byte) (Entry, error) {
 	case e.URL != "" && !strings.HasPrefix(e.URL, "https://") && !strings.HasPrefix(e.URL, "http://"):
 		return Entry{}, errors.New("url is not an http or https URL")
 	case e.Source != "" && !sources[feedback.Source(e.Source)]:
-		return Entry{}, errors.New("source is none of slack, intercom, zendesk, webhook, import")
+		return Entry{}, errors.New("source is none of slack, intercom, zendesk, webhook, email, import")
 	}
 	if e.ID == "" {
 		e.ID = payload.Text(feedback.ID("own", string(raw)))
@@ -116,7 +116,7 @@ func Read(raw []byte) (Entry, error) {
 	return e, nil
 }
 
-var sources = map[feedback.Source]bool{feedback.Slack: true, feedback.Intercom: true, feedback.Zendesk: true, feedback.Webhook: true, feedback.Import: true}
+var sources = map[feedback.Source]bool{feedback.Slack: true, feedback.Intercom: true, feedback.Zendesk: true, feedback.Webhook: true, feedback.Email: true, feedback.Import: true}
 
 // Place is the conversation that an entry states, on the connection it came through.
 func (e Entry) Place(connection string) change.Place {
