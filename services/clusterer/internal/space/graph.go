@@ -9,7 +9,7 @@ import (
 func (s *Space) liveNodes() []int32 {
 	live := make([]int32, 0, s.live)
 	for slot := range int32(len(s.nodes)) {
-		if s.nodes[slot].items > 0 {
+		if s.nodes[slot].inGraph() {
 			live = append(live, slot)
 		}
 	}
@@ -87,9 +87,8 @@ func (s *Space) detach(at int32) bool {
 	return n.items == 0
 }
 
-// addNode makes a node for an item and ties it into the neighbours' lists.
-// Its community is not decided yet.
-func (s *Space) addNode(at int32, r row, found []neighbour) int32 {
+// newSlot makes a node for an item, in no community and without edges.
+func (s *Space) newSlot(at int32, r row) int32 {
 	var slot int32
 	if last := len(s.free) - 1; last >= 0 {
 		slot = s.free[last]
@@ -98,15 +97,28 @@ func (s *Space) addNode(at int32, r row, found []neighbour) int32 {
 		slot = int32(len(s.nodes))
 		s.nodes = append(s.nodes, node{})
 	}
-	s.nodes[slot] = node{community: none, near: s.nodes[slot].near[:0], listedBy: s.nodes[slot].listedBy[:0]}
+	s.nodes[slot] = node{community: none, near: s.nodes[slot].near[:0], listedBy: s.nodes[slot].listedBy[:0], host: none, satellite: none, elder: none}
 	s.vectors.put(slot, r)
 	s.attach(at, slot)
+	return slot
+}
+
+// addNode makes a vertex for an item and ties it into the neighbours' lists.
+// Its community is not decided yet.
+func (s *Space) addNode(at int32, r row, found []neighbour) int32 {
+	slot := s.newSlot(at, r)
+	s.join(slot, found)
+	return slot
+}
+
+// join makes a node a vertex: it is found by searches, and tied to those found.
+func (s *Space) join(slot int32, found []neighbour) {
 	s.live++
 	s.train()
 	if s.cells.ready() && int(slot) < len(s.cells.cell) && s.cells.cell[slot] >= 0 {
 		// training has just listed it
 	} else {
-		s.cells.add(slot, r)
+		s.cells.add(slot, s.vectors.row(slot))
 	}
 	s.nodes[slot].usual = s.usual(found)
 	for _, c := range found {
@@ -116,7 +128,6 @@ func (s *Space) addNode(at int32, r row, found []neighbour) int32 {
 		s.list(slot, c)
 		s.list(c.node, neighbour{slot, c.similarity})
 	}
-	return slot
 }
 
 // list offers c to the nearest neighbours of a node, letting the farthest go
@@ -300,6 +311,10 @@ func (s *Space) enter(slot, h int32) {
 	l.nodes++
 	l.degree += n.degree
 	l.anchored += s.anchoredOn(slot)
+	for other := n.satellite; other != none; other = s.nodes[other].elder {
+		s.nodes[other].community = h
+		l.anchored += s.anchoredOn(other)
+	}
 }
 
 // leave takes a node out of its community.
@@ -308,6 +323,9 @@ func (s *Space) leave(slot int32) {
 	l := &s.labels[n.community]
 	l.degree -= n.degree
 	l.anchored -= s.anchoredOn(slot)
+	for other := n.satellite; other != none; other = s.nodes[other].elder {
+		l.anchored -= s.anchoredOn(other)
+	}
 	l.nodes--
 }
 
@@ -366,8 +384,15 @@ func (s *Space) reconsider(slot int32) bool {
 	if s.labels[present].nodes == 0 {
 		s.merge(present, h)
 	}
-	for at := s.nodes[slot].first; at != none; at = s.items[at].next {
-		s.show(at, s.project(at))
+	for other := slot; other != none; {
+		for at := s.nodes[other].first; at != none; at = s.items[at].next {
+			s.show(at, s.project(at))
+		}
+		if other == slot {
+			other = s.nodes[slot].satellite
+		} else {
+			other = s.nodes[other].elder
+		}
 	}
 	return true
 }

@@ -90,7 +90,7 @@ func (s *Space) candidates(r row, keep int, except int32) []neighbour {
 	best := nearest{keep: keep, found: make([]neighbour, 0, keep)}
 	if !s.cells.ready() {
 		for slot := range int32(len(s.nodes)) {
-			if s.nodes[slot].items > 0 && slot != except {
+			if s.nodes[slot].inGraph() && slot != except {
 				best.offer(neighbour{slot, s.vectors.similarity(r, slot)})
 			}
 		}

@@ -17,7 +17,7 @@ import (
 // What can be derived (degrees, reverse lists, cell lists, centroid sums, pins)
 // is not in it: it is derived on the way in, from integers, so exactly.
 
-var snapshotMagic = [8]byte{'T', 'L', 's', 'p', 'a', 'c', 'e', 2}
+var snapshotMagic = [8]byte{'T', 'L', 's', 'p', 'a', 'c', 'e', 3}
 
 // ErrSnapshot is what every failure to restore wraps.
 var ErrSnapshot = errors.New("snapshot is damaged or of another kind")
@@ -50,6 +50,11 @@ func (s *Space) MarshalBinary() ([]byte, error) {
 		if n.items == 0 {
 			continue
 		}
+		w.number(int64(n.host))
+		w.components(s.vectors.at(int32(slot)))
+		if n.host != none {
+			continue
+		}
 		w.number(int64(n.community))
 		w.number(int64(math.Float32bits(n.usual)))
 		if s.cells.ready() {
@@ -60,7 +65,6 @@ func (s *Space) MarshalBinary() ([]byte, error) {
 			w.number(int64(c.node))
 			w.number(int64(math.Float32bits(c.similarity)))
 		}
-		w.components(s.vectors.at(int32(slot)))
 	}
 	for h := range s.labels {
 		l := &s.labels[h]
@@ -153,6 +157,11 @@ func (s *Space) restore(r *reader) {
 		if n.community = none; r.number() == 0 || r.failed {
 			continue
 		}
+		n.host, n.satellite, n.elder = r.index(nodes), none, none
+		s.vectors.put(int32(slot), newRow(r.components(s.vectors.padded)))
+		if n.host != none {
+			continue
+		}
 		s.live++
 		n.community = r.index(labels)
 		n.usual = math.Float32frombits(uint32(r.number()))
@@ -163,7 +172,6 @@ func (s *Space) restore(r *reader) {
 		for i := range n.near {
 			n.near[i] = neighbour{r.index(nodes), math.Float32frombits(uint32(r.number()))}
 		}
-		s.vectors.put(int32(slot), newRow(r.components(s.vectors.padded)))
 	}
 	s.labels = make([]label, labels)
 	for h := range s.labels {
@@ -210,11 +218,14 @@ func (s *Space) rebuild() {
 				l.sum = make([]int32, s.dimensions)
 			}
 			s.vectors.addTo(l.sum, it.node, 1)
+			if host := s.nodes[it.node].host; host != none {
+				s.hang(it.node, host)
+			}
 		}
 	}
 	for slot := range int32(len(s.nodes)) {
 		n := &s.nodes[slot]
-		if n.items == 0 {
+		if !n.inGraph() {
 			continue
 		}
 		for i, c := range n.near {
@@ -232,7 +243,7 @@ func (s *Space) rebuild() {
 		s.labels[h].degree, s.labels[h].nodes = 0, 0
 	}
 	for slot := range s.nodes {
-		if n := &s.nodes[slot]; n.items > 0 {
+		if n := &s.nodes[slot]; n.inGraph() {
 			s.labels[n.community].nodes++
 			s.labels[n.community].degree += n.degree
 		}

@@ -43,8 +43,8 @@ type Options struct {
 	// Use the workspace id.
 	Seed string
 	// Theta is the granularity: resolution = Theta × the effective number of
-	// clusters (the exponential of the entropy of their sizes). 0.08 is coarse,
-	// 0.20 fine.
+	// clusters (the exponential of the entropy of their sizes), less from 3,000
+	// nodes on. 0.08 is coarse, 0.20 fine.
 	Theta float64
 	// Neighbours is how many of a signal's nearest are tied to it. At most 32.
 	Neighbours int
@@ -65,6 +65,11 @@ type Options struct {
 	// or twice that share where this is less.
 	RefreshEvery int
 	RefreshShare float64
+	// GraphSize is how many nodes the graph takes before it is full. From then
+	// on a signal that lies as near to a node as that one's neighbours do hangs on
+	// the nearest of the cluster its neighbours pull to, as a satellite, and goes
+	// where that goes; the fuller the graph, the farther a signal may lie.
+	GraphSize int
 	// LocalMoves bounds how many neighbours are reconsidered per insert.
 	LocalMoves int
 	// ExactBelow is the number of nodes from which an inverted-file index is
@@ -75,7 +80,7 @@ type Options struct {
 // Default are the options everything was measured with.
 func Default() Options {
 	return Options{
-		Theta:               0.14,
+		Theta:               0.145,
 		Neighbours:          26,
 		Candidates:          40,
 		MinSimilarity:       0.05,
@@ -83,6 +88,7 @@ func Default() Options {
 		DuplicateSimilarity: 0.985,
 		RefreshEvery:        200,
 		RefreshShare:        0.1,
+		GraphSize:           25_000,
 		LocalMoves:          20,
 		ExactBelow:          2000,
 		Probe:               12,
@@ -196,7 +202,7 @@ type Space struct {
 	vectors vectors
 	nodes   []node
 	free    []int32 // empty node slots, the last freed first
-	live    int     // nodes in use
+	live    int     // nodes of the graph: those in use that are no satellites
 	cells   cells
 
 	labels  []label          // every cluster id there ever was, in order of creation
@@ -225,7 +231,8 @@ type item struct {
 	next  int32 // the next item of the same node
 }
 
-// node is a vertex of the graph.
+// node is a vertex of the graph, or hangs on one as its satellite: then it has
+// a vector and a community, that of its host, but no edges.
 type node struct {
 	items     int32 // how many signals; 0 for an empty slot
 	first     int32 // the first of them
@@ -235,6 +242,9 @@ type node struct {
 	usual     float32     // its mean similarity to its nearest
 	near      []neighbour // the nearest, nearest first
 	listedBy  []int32     // nodes that have this one among their nearest
+	host      int32       // the node a satellite hangs on; none for a vertex
+	satellite int32       // the youngest of a vertex's satellites
+	elder     int32       // the next older satellite of the same host
 }
 
 // label is a cluster id and what is known of it.
@@ -296,6 +306,11 @@ func (s *Space) place(id string, r row) int32 {
 		s.show(at, s.project(at))
 		return at
 	}
+	if s.hangs(found) {
+		s.addSatellite(at, r, s.hostOf(found))
+		s.show(at, s.project(at))
+		return at
+	}
 	slot := s.addNode(at, r, found)
 	s.settle(slot)
 	s.since++
@@ -327,8 +342,13 @@ func (s *Space) Remove(id string) ([]Change, bool) {
 	s.forgetDecided(at)
 	s.hide(at)
 	if slot := s.items[at].node; s.detach(at) {
-		s.removeNode(slot)
-		s.since++
+		if s.nodes[slot].host != none {
+			s.removeSatellite(slot)
+		} else {
+			s.succeed(slot)
+			s.removeNode(slot)
+			s.since++
+		}
 	}
 	delete(s.index, id)
 	s.items[at].id = ""
@@ -375,7 +395,7 @@ func (s *Space) assignment(at int32) Assignment {
 			twin = twin || (s.items[other].label == it.label && other < at)
 		}
 	}
-	for _, near := range n.near {
+	for _, near := range s.around(it.node) {
 		vote(s.items[s.nodes[near.node].first].label, float64(near.similarity))
 	}
 	a := Assignment{SignalID: it.id, ClusterID: s.labels[it.label].id, Reason: ReasonAlone}
