@@ -76,5 +76,8 @@ tidy: ## tidy every module
 bench: install ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem work
 
+bench-cluster: build ## what a signal costs among 10,000, 100,000 and 1,000,000 (several minutes)
+	$(BIN)/throughline eval growth --embed lexical --input services/standalone/internal/demo/feedback.jsonl --output /dev/null
+
 clean: ## remove what was built and installed
 	rm -rf $(BIN) $(CACHE)

@@ -198,7 +198,7 @@ func (s *Space) restore(r *reader) {
 		s.decisions[i] = d
 	}
 	s.cells.centroids = make([]row, centroids)
-	s.cells.members = make([][]int32, centroids)
+	s.cells.members = make([]members, centroids)
 	for i := range s.cells.centroids {
 		s.cells.centroids[i] = newRow(r.components(s.vectors.padded))
 	}
@@ -236,7 +236,7 @@ func (s *Space) rebuild() {
 		}
 		if s.cells.ready() {
 			cell := s.cells.cell[slot]
-			s.cells.members[cell] = append(s.cells.members[cell], slot)
+			s.cells.members[cell].add(slot, s.vectors.row(slot))
 		}
 	}
 	for h := range s.labels {

@@ -19,6 +19,7 @@ type evalCommand struct {
 	Classify evalClassify `cmd:"" help:"Judge JSONL {id, text, body?, labels…}; macro F1, confusion, calibration."`
 	Extract  evalExtract  `cmd:"" help:"Find the signals of JSONL {id, text, signals?}; span F1, signals per item, items per second."`
 	Name     evalName     `cmd:"" help:"Name each label of JSONL {text, label} as a cluster is named; how well names tell labels apart."`
+	Growth   evalGrowth   `cmd:"" help:"Cluster a million signals made of the texts of JSONL {text}; time, memory and restart at each size."`
 }
 
 // evalFlags are shared by the evaluations.
