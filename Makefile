@@ -7,6 +7,8 @@ BIN    := bin
 MODULES := schemas pkg services/ingestor services/classifier services/clusterer services/context-publisher services/standalone scripts/repocheck
 NPM    := npm install --no-package-lock --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
 
+SOAK   := 20000
+
 # Every target with a description is a name, not a file.
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' $(MAKEFILE_LIST))
 
@@ -40,6 +42,13 @@ $(CACHE)/mcpclient/.installed: scripts/mcpclient/package.json scripts/mcpclient/
 	$(NPM) --prefix $(@D)
 	@touch $@
 
+browser: $(CACHE)/browser/.installed ## install Debian's Chromium, if there is none, and what drives it
+$(CACHE)/browser/.installed: scripts/browser/package.json scripts/browser/page.mjs
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || { echo "install Chromium (Debian: apt-get install chromium)"; exit 1; }
+	@mkdir -p $(@D) && cp $^ $(@D)/
+	$(NPM) --prefix $(@D)
+	@touch $@
+
 nats-server: $(CACHE)/nats/nats-server ## build the NATS server that the tests run as a server of its own
 $(CACHE)/nats/nats-server: pkg/go.mod
 	@mkdir -p $(@D)
@@ -57,7 +66,10 @@ run: build install ## start the all-in-one, empty
 demo: build install ## send real feedback through signed webhooks and show what comes of it (DEMO_ARGS=--exit to stop after)
 	$(BIN)/throughline demo $(DEMO_ARGS)
 
-test: install mcp-client mcp-conformance nats-server build ## run every test with the race detector
+# What the tests need besides the code.
+test-tools: install mcp-client mcp-conformance browser nats-server
+
+test: test-tools build ## run every test with the race detector
 	go test -race -timeout 12m work
 
 lint: ## gofmt, vet, staticcheck, tidy modules
@@ -78,6 +90,9 @@ bench: install ## run the benchmarks
 
 bench-cluster: build ## what a signal costs among 10,000, 100,000 and 1,000,000 (several minutes)
 	$(BIN)/throughline eval growth --embed lexical --input services/standalone/internal/demo/feedback.jsonl --output /dev/null
+
+soak: install build ## twenty thousand webhooks, shuffled and doubled, through three kill -9s (SOAK=N for another number)
+	go test ./services/standalone/e2e -run TestThreeKillsChangeNoItem -count 1 -v -timeout 30m -deliveries $(SOAK)
 
 clean: ## remove what was built and installed
 	rm -rf $(BIN) $(CACHE)

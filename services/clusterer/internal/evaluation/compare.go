@@ -108,7 +108,7 @@ type collection struct {
 }
 
 func (c *collection) add(ctx context.Context, embedder Embedder, batch []line) error {
-	vectors, err := embed(ctx, embedder, batch)
+	vectors, err := vectorsOf(ctx, embedder, batch)
 	if err != nil {
 		return err
 	}

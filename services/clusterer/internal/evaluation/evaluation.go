@@ -81,7 +81,7 @@ func Cluster(ctx context.Context, r io.Reader, embedder Embedder, w io.Writer, o
 	run := newRun(o)
 	begun := o.Now()
 	err := o.read(r, func(batch []line) error {
-		vectors, err := embed(ctx, embedder, batch)
+		vectors, err := vectorsOf(ctx, embedder, batch)
 		if err != nil {
 			return err
 		}
@@ -150,7 +150,7 @@ func (o Options) read(from io.Reader, take func([]line) error) error {
 	}
 }
 
-func embed(ctx context.Context, embedder Embedder, batch []line) ([][]float32, error) {
+func vectorsOf(ctx context.Context, embedder Embedder, batch []line) ([][]float32, error) {
 	texts := make([]string, len(batch))
 	for i, l := range batch {
 		texts[i] = l.Text

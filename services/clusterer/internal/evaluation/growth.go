@@ -74,7 +74,7 @@ func Grow(ctx context.Context, r io.Reader, embedder Embedder, g Growing) ([]Gro
 			for i := range batch {
 				batch[i].Text = recombined(source, texts[frequent.Uint64()], texts[source.IntN(len(texts))])
 			}
-			vectors, err := embed(ctx, embedder, batch)
+			vectors, err := vectorsOf(ctx, embedder, batch)
 			if err != nil {
 				return nil, err
 			}

@@ -35,25 +35,30 @@ func (s *Space) refresh() {
 }
 
 // divide runs Leiden until the resolution agrees with the division it gives:
-// resolution = Theta × effective number of clusters, damped by half. In a large
-// world a node's neighbours are a smaller part of its subject, which therefore
-// falls apart at a lower resolution; hence the crowding, measured on 3,000 to
-// 15,000 nodes. A factor that depended on the number of clusters would do the
-// same with two answers to one question: all apart, or all together. It starts
-// from the present division; starting from nothing was measured to give no
-// better one, at any size.
+// Theta × effective number of clusters, but not much more than the likeliest (see
+// network.likeliest) and no less than a floor, damped by half. Where subjects
+// run into one another, as in reviews of one product, any number of clusters
+// agrees with itself: there the floor keeps all from ending up together and the
+// likeliest keeps all from ending up apart. It starts from the present division;
+// starting from nothing was measured to give no better one, at any size.
 func (s *Space) divide(g *network, present []int32) []int32 {
 	const (
 		rounds = 2
 
-		large       = 3000 // nodes
-		crowding    = 0.4
-		smallest    = 0.5 // resolution
+		floor       = 2.0
+		slack       = 1.25 // over the likeliest
+		small       = 400  // nodes: with fewer, all are neighbours of most
+		large       = 4500 // nodes: with more, neighbours are a smaller part of a subject
+		crowding    = 0.4  // measured on 3,000 to 15,000 nodes
 		enough      = 0.04
 		adjustments = 8
 	)
-	theta := s.options.Theta * math.Pow(min(large/float64(g.len()), 1), crowding)
-	target := func(c []int32) float64 { return max(theta*effective(c), smallest) }
+	n := float64(g.len())
+	least := floor * min(n/small, 1)
+	crowded := math.Pow(min(large/n, 1), crowding)
+	target := func(c []int32) float64 {
+		return max(crowded*min(s.options.Theta*effective(c), slack*g.likeliest(c)), least)
+	}
 	found := g.leiden(present, s.resolution, rounds)
 	for range adjustments {
 		next := target(found)

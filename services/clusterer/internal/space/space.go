@@ -80,7 +80,7 @@ type Options struct {
 // Default are the options everything was measured with.
 func Default() Options {
 	return Options{
-		Theta:               0.145,
+		Theta:               0.14,
 		Neighbours:          26,
 		Candidates:          40,
 		MinSimilarity:       0.05,
