@@ -24,6 +24,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/bus"
 	"github.com/throughline-dev/throughline/pkg/config"
 	"github.com/throughline-dev/throughline/pkg/embed"
@@ -42,13 +43,14 @@ type Config struct {
 	Chat config.Chat
 }
 
-// Deps is what the classifier works with. All of it is required but Now.
+// Deps is what the classifier works with. All of it is required but Keyring and Now.
 type Deps struct {
 	Bus        *bus.Bus
 	Store      *store.DB
 	Embedder   embed.Embedder
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
+	Keyring    *access.Keyring  // who may correct signals; without one there are no routes
 	Now        func() time.Time // the clock; nil means time.Now
 }
 
@@ -61,7 +63,9 @@ type Service struct {
 	reader  *reader
 	metrics *metrics
 
-	workspaces []string
+	corrections *corrections
+	keyring     *access.Keyring
+	workspaces  []string
 }
 
 // batchSize is how many events are worked on at once: their spans are embedded in one call
@@ -99,7 +103,12 @@ func New(c Config, d Deps) (*Service, error) {
 	if space := d.Embedder.Space().ID(); space != j.Space() {
 		d.Logger.Info("kinds and sentiment are judged by words alone: the heads know another embedding space", "space", space, "heads", j.Space())
 	}
-	return &Service{bus: d.Bus, store: d.Store, log: d.Logger, now: d.Now, reader: r, metrics: m, workspaces: c.Workspaces}, nil
+	own := &corrections{store: d.Store, space: d.Embedder.Space().ID(), now: d.Now, heads: map[string]learnt{}}
+	r.own = own.head
+	return &Service{
+		bus: d.Bus, store: d.Store, log: d.Logger, now: d.Now, reader: r, metrics: m,
+		corrections: own, keyring: d.Keyring, workspaces: c.Workspaces,
+	}, nil
 }
 
 // Run classifies until ctx ends. It leaves what it has not settled to be delivered again, to
@@ -110,5 +119,12 @@ func (s *Service) Run(ctx context.Context) error {
 	}, s.handle)
 }
 
-// Register adds the classifier's routes to mux: it has none of its own.
-func (s *Service) Register(*http.ServeMux) {}
+// Register adds the classifier's routes to mux: what people say that a signal is.
+func (s *Service) Register(mux *http.ServeMux) {
+	if s.keyring == nil {
+		return
+	}
+	mux.Handle("POST /v1/signals/{id}/correction", s.keyring.Require(access.Decide, http.HandlerFunc(s.correct)))
+	mux.Handle("DELETE /v1/signals/{id}/correction", s.keyring.Require(access.Decide, http.HandlerFunc(s.uncorrect)))
+	mux.Handle("GET /v1/corrections", s.keyring.Require(access.Read, http.HandlerFunc(s.tellCorrections)))
+}

@@ -44,6 +44,7 @@ type world struct {
 	store   *store.DB
 	metrics *prometheus.Registry
 	results <-chan bus.Message
+	service *classifier.Service // the last that was run
 	sent    int
 }
 
@@ -73,6 +74,7 @@ func (w *world) run(options ...option) (stop func()) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.service = s
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()

@@ -85,7 +85,17 @@ func (s *Service) keep(ctx context.Context, tasks []*task) error {
 			readings = append(readings, t.readings()...)
 		}
 	}
-	return s.insert(ctx, "readings", readingColumns, readings)
+	if err := s.insert(ctx, "readings", readingColumns, readings); err != nil {
+		return err
+	}
+	for _, t := range tasks {
+		if t.err == nil && (t.result.Erasure != nil || t.result.Deleted) {
+			if err := s.corrections.withdraw(ctx, t.Workspace, t.items(), nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // items are those whose signals the event replaces.
