@@ -16,10 +16,12 @@
 package classifier
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,6 +43,9 @@ type Config struct {
 	// Chat is the model that extracts, where its provider is "openai"; otherwise the heads
 	// that ship with the service do.
 	Chat config.Chat
+	// RereadEvery is how often items that the chat model could not read are looked for; 0
+	// means every minute.
+	RereadEvery time.Duration
 }
 
 // Deps is what the classifier works with. All of it is required but Keyring and Now.
@@ -66,6 +71,7 @@ type Service struct {
 	corrections *corrections
 	keyring     *access.Keyring
 	workspaces  []string
+	rereadEvery time.Duration
 }
 
 // batchSize is how many events are worked on at once: their spans are embedded in one call
@@ -107,13 +113,20 @@ func New(c Config, d Deps) (*Service, error) {
 	r.own = own.head
 	return &Service{
 		bus: d.Bus, store: d.Store, log: d.Logger, now: d.Now, reader: r, metrics: m,
-		corrections: own, keyring: d.Keyring, workspaces: c.Workspaces,
+		corrections: own, keyring: d.Keyring, workspaces: c.Workspaces, rereadEvery: cmp.Or(c.RereadEvery, time.Minute),
 	}, nil
 }
 
 // Run classifies until ctx ends. It leaves what it has not settled to be delivered again, to
 // this process or another.
 func (s *Service) Run(ctx context.Context) error {
+	if s.reader.chat != nil {
+		ctx, cancel := context.WithCancel(ctx)
+		var rereading sync.WaitGroup
+		defer rereading.Wait()
+		defer cancel()
+		rereading.Go(func() { s.reread(ctx) })
+	}
 	return s.bus.Consume(ctx, bus.Consumer{
 		Durable: bus.Classifier, Stream: bus.Items, Batch: batchSize, Attempts: 3,
 	}, s.handle)
