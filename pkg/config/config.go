@@ -19,6 +19,7 @@ type Config struct {
 	Models     Models      `yaml:"models"`
 	NATS       NATS        `yaml:"nats"`
 	ClickHouse ClickHouse  `yaml:"clickhouse"`
+	SMTP       SMTP        `yaml:"smtp"`
 }
 
 // Log says how to log.
@@ -34,6 +35,15 @@ type Workspace struct {
 	APITokens   []Token      `yaml:"api_tokens"`
 	Connections []Connection `yaml:"connections"`
 	Digest      Digest       `yaml:"digest"`
+	Rank        Rank         `yaml:"rank"`
+}
+
+// Rank is what a workspace makes of the formula of ranks (package rank). What is not named
+// is as documented.
+type Rank struct {
+	Weights  map[string]float64 `yaml:"weights"`  // reach, worth, severity, momentum, churn; 0 or more
+	Segments map[string]float64 `yaml:"segments"` // what the value of accounts of a segment is multiplied by; default 1
+	Boosts   map[string]float64 `yaml:"boosts"`   // what is added to the score of clusters of a kind; default praise -0.6, other -0.3
 }
 
 // Location is the workspace's time zone. Validate has checked that it exists.
@@ -116,6 +126,15 @@ type Destination struct {
 type SlackDestination struct {
 	Connection string `yaml:"connection"`
 	Channel    string `yaml:"channel"`
+}
+
+// SMTP says where mail, a digest, is handed in.
+type SMTP struct {
+	Addr     string `yaml:"addr"`     // host:port; empty means that no mail is sent
+	From     string `yaml:"from"`     // the sender's address, with or without a name
+	Username string `yaml:"username"` // empty means no login
+	Password Secret `yaml:"password"`
+	TLS      string `yaml:"tls"` // starttls (default), implicit, or none for a relay on this machine
 }
 
 // Models says which models judge and embed.

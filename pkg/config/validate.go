@@ -3,7 +3,9 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"net/mail"
 	"net/url"
 	"regexp"
 	"slices"
@@ -59,6 +61,15 @@ func (c Config) Validate() error {
 	if !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(c.ClickHouse.Database) {
 		v.add("clickhouse.database", "must be letters, digits and _")
 	}
+	v.oneOf("smtp.tls", c.SMTP.TLS, "starttls", "implicit", "none")
+	if c.SMTP.Addr != "" {
+		if _, _, err := net.SplitHostPort(c.SMTP.Addr); err != nil {
+			v.add("smtp.addr", "must be host:port")
+		}
+		if _, err := mail.ParseAddress(c.SMTP.From); err != nil {
+			v.add("smtp.from", "must be the address that digests come from")
+		}
+	}
 	workspaces, connections, tokens := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for i, w := range c.Workspaces {
 		at := fmt.Sprintf("workspaces[%d]", i)
@@ -89,6 +100,15 @@ func (c Config) Validate() error {
 			}
 			v.oneOf(at+".type", k.Type, connectionTypes...)
 			v.url(at+".base_url", k.BaseURL)
+		}
+		for _, name := range slices.Sorted(maps.Keys(w.Rank.Weights)) {
+			v.oneOf(at+".rank.weights", name, "reach", "worth", "severity", "momentum", "churn")
+			if !(w.Rank.Weights[name] >= 0) {
+				v.add(at+".rank.weights."+name, "must be 0 or more")
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(w.Rank.Boosts)) {
+			v.oneOf(at+".rank.boosts", name, "bug", "feature_request", "usability", "question", "praise", "complaint", "other")
 		}
 		if w.Digest.At != "" && !atPattern.MatchString(w.Digest.At) {
 			v.add(at+".digest.at", "must be HH:MM")

@@ -13,6 +13,7 @@ var pure = []struct{ pkg, reason string }{
 	{"services/clusterer/internal/world", "a replay must give the same clusters, byte for byte"},
 	{"services/clusterer/internal/order", "a replay must give the same clusters, byte for byte"},
 	{"services/clusterer/internal/name", "the same signals have the same name"},
+	{"services/clusterer/internal/burst", "an alert of a replay is the alert that was sent"},
 	{"services/clusterer/internal/score", "a figure of an evaluation can be computed again"},
 	{"pkg/rank", "a rank is arithmetic that anyone can repeat"},
 	{"pkg/feedback", "values and ids"},
