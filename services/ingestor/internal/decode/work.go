@@ -18,6 +18,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/pkg/store"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/change"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/erase"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/fold"
 )
 
@@ -33,6 +34,7 @@ type work struct {
 	accounts      [][]any
 	events        []bus.Outgoing
 	people        map[string]string // voices and accounts to remember, by key
+	erasures      []erase.Job
 }
 
 // conversation is a folded state with where it came from.
@@ -151,12 +153,27 @@ func (w *work) fold(ctx context.Context, m meaning) (refused, failed error) {
 			} else if err := out.attribute(ctx, conv.state, c); err != nil {
 				return nil, err
 			}
+			w.handler.withhold(conv.state)
 			out.touched[k] = conv
 		}
 	}
 	out.revise()
 	w.events = append(w.events, out.events...)
 	return refused, out.err
+}
+
+// withhold withdraws from a conversation what people said who were erased since.
+func (h *Handler) withhold(s *fold.State) {
+	if len(h.erased) == 0 {
+		return
+	}
+	for _, m := range s.Messages {
+		for _, id := range []string{m.Customer.ID, m.Ref} {
+			if until, ok := h.erased[erase.Key(s.Workspace, id)]; ok {
+				s.Withdraw(m.Customer.ID, until)
+			}
+		}
+	}
 }
 
 // outcome collects the events of one delivery, in order.
@@ -301,9 +318,18 @@ func (o *outcome) erase(ctx context.Context, c change.CustomerErased) error {
 	}
 	for _, customer := range slices.Sorted(maps.Keys(found)) {
 		slices.Sort(found[customer])
+		o.record(erase.Job{Workspace: o.Workspace, Customer: customer, Items: found[customer], Delivery: o.delivery.ID, Sequence: o.Sequence, Until: c.At})
 		o.emit("items", event.CustomerErased, customer, fmt.Sprintf("erasure:%s:%s", customer, o.delivery.ID), event.Erasure{Origin: o.origin(len(o.events)), Customer: customer, Items: found[customer]})
 	}
 	return nil
+}
+
+// record notes an erasure, for the eraser and for what comes late.
+func (o *outcome) record(j erase.Job) {
+	o.erasures = append(o.erasures, j)
+	if k := erase.Key(j.Workspace, j.Customer); j.Until.After(o.handler.erased[k]) {
+		o.handler.erased[k] = j.Until
+	}
 }
 
 // places finds the keys of the conversations that customers spoke in, and as whom: in
@@ -369,6 +395,11 @@ func (w *work) remember(ctx context.Context) error {
 	}
 	if err := g.Wait(); err != nil {
 		return err
+	}
+	for _, j := range w.erasures {
+		if err := erase.Record(ctx, w.handler.Erasures, j); err != nil {
+			return err
+		}
 	}
 	return w.rememberPeople(ctx)
 }
