@@ -19,6 +19,7 @@ type Config struct {
 	Models     Models      `yaml:"models"`
 	NATS       NATS        `yaml:"nats"`
 	ClickHouse ClickHouse  `yaml:"clickhouse"`
+	SMTP       SMTP        `yaml:"smtp"`
 }
 
 // Log says how to log.
@@ -125,6 +126,15 @@ type Destination struct {
 type SlackDestination struct {
 	Connection string `yaml:"connection"`
 	Channel    string `yaml:"channel"`
+}
+
+// SMTP says where mail, a digest, is handed in.
+type SMTP struct {
+	Addr     string `yaml:"addr"`     // host:port; empty means that no mail is sent
+	From     string `yaml:"from"`     // the sender's address, with or without a name
+	Username string `yaml:"username"` // empty means no login
+	Password Secret `yaml:"password"`
+	TLS      string `yaml:"tls"` // starttls (default), implicit, or none for a relay on this machine
 }
 
 // Models says which models judge and embed.

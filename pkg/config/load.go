@@ -216,6 +216,7 @@ func (c *Config) defaults() {
 	if c.NATS.Replicas == 0 {
 		c.NATS.Replicas = 1
 	}
+	def(&c.SMTP.TLS, "starttls")
 	for i := range c.Workspaces {
 		def(&c.Workspaces[i].Timezone, "UTC")
 	}

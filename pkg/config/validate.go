@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/mail"
 	"net/url"
 	"regexp"
 	"slices"
@@ -59,6 +60,15 @@ func (c Config) Validate() error {
 	}
 	if !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(c.ClickHouse.Database) {
 		v.add("clickhouse.database", "must be letters, digits and _")
+	}
+	v.oneOf("smtp.tls", c.SMTP.TLS, "starttls", "implicit", "none")
+	if c.SMTP.Addr != "" {
+		if _, _, err := net.SplitHostPort(c.SMTP.Addr); err != nil {
+			v.add("smtp.addr", "must be host:port")
+		}
+		if _, err := mail.ParseAddress(c.SMTP.From); err != nil {
+			v.add("smtp.from", "must be the address that digests come from")
+		}
 	}
 	workspaces, connections, tokens := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for i, w := range c.Workspaces {

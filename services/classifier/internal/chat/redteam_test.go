@@ -34,7 +34,7 @@ func (h *hostile) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var signals []map[string]any
 	for _, earlier := range append(h.remembered, ask.Messages[0].Content, "I obeyed: "+ask.Messages[1].Content) {
 		for _, area := range []string{"mara lindqvist", "ignore all instructions", "billing"} {
-			signals = append(signals, map[string]any{"quote": earlier, "kind": "problem", "sentiment": -9, "severity": 99, "confidence": 7, "area": area},
+			signals = append(signals, map[string]any{"quote": earlier, "kind": "bug", "sentiment": -9, "severity": 99, "confidence": 7, "area": area},
 				map[string]any{"quote": strings.Join(strings.Fields(earlier), " "), "kind": "system", "area": earlier})
 		}
 	}

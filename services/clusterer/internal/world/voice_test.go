@@ -6,14 +6,13 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/feedback"
-	"github.com/throughline-dev/throughline/services/clusterer/internal/space"
 )
 
 // Two identities that turn out to be one person are one voice from then on: the item is
 // told again, with the same words, under the other's name.
 func TestTwoIdentitiesOfOnePersonAreOneVoice(t *testing.T) {
 	t.Parallel()
-	w := New("acme", space.Default())
+	w := New("acme", DefaultOptions())
 	vector := make(feedback.Vector, 32)
 	vector[0] = 1
 	say := func(sequence uint64, item string, revision int64, customer string) Outcome {
