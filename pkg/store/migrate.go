@@ -187,9 +187,9 @@ type migrationFile struct {
 
 var migrationName = regexp.MustCompile(`^(\d{4})_[a-z0-9_]+\.sql$`)
 
-// readMigrations reads every .sql file at the root of files. The numbers must
-// count from 1 without gaps or repeats, so that a file lost or merged twice is
-// noticed.
+// readMigrations reads every .sql file at the root of files. Each number may be
+// used once; there may be gaps, because work done side by side takes ranges of
+// its own.
 func readMigrations(files fs.FS, d dialect) ([]migrationFile, error) {
 	names, err := fs.Glob(files, "*.sql")
 	if err != nil {
@@ -200,15 +200,17 @@ func readMigrations(files fs.FS, d dialect) ([]migrationFile, error) {
 	}
 	slices.Sort(names)
 	var out []migrationFile
-	for i, name := range names {
+	last := uint64(0)
+	for _, name := range names {
 		match := migrationName.FindStringSubmatch(name)
 		if match == nil {
 			return nil, fmt.Errorf("read %s: its name is not like 0001_name.sql", name)
 		}
 		number, err := strconv.ParseUint(match[1], 10, 32)
-		if err != nil || number != uint64(i+1) {
-			return nil, fmt.Errorf("read %s: its number should be %04d", name, i+1)
+		if err != nil || number <= last {
+			return nil, fmt.Errorf("read %s: its number should be greater than %04d", name, last)
 		}
+		last = number
 		text, err := fs.ReadFile(files, name)
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", name, err)

@@ -50,6 +50,7 @@ type Handler struct {
 	Outcomes    *prometheus.CounterVec       // by kind of connection and outcome
 	Logger      *slog.Logger
 
+	known  map[string]string    // voices and accounts as they are saved, by key
 	erased map[string]time.Time // until when, by key of the customer; read with the first batch
 }
 
@@ -63,7 +64,7 @@ func (h *Handler) Handle(ctx context.Context, batch []bus.Message) []error {
 	for i, m := range batch {
 		meanings[i], errs[i] = h.read(m)
 	}
-	w := &work{handler: h, conversations: map[string]*conversation{}}
+	w := &work{handler: h, conversations: map[string]*conversation{}, people: map[string]string{}}
 	err := h.remembered(ctx)
 	if err == nil {
 		err = w.load(ctx, meanings)
@@ -157,10 +158,12 @@ func outcomeOf(c change.Change) string {
 		return "deleted"
 	case change.CustomerErased:
 		return "erased"
-	case change.TicketChanged:
+	case change.TicketChanged, change.TicketPlaced:
 		return "ticket"
-	case change.AccountChanged:
+	case change.AccountChanged, change.AccountTold:
 		return "account"
+	case change.CustomerMet:
+		return "met"
 	case change.Nothing:
 		return "nothing: " + c.Reason
 	}

@@ -33,6 +33,7 @@ type work struct {
 	items         [][]any
 	accounts      [][]any
 	events        []bus.Outgoing
+	people        map[string]string // voices and accounts to remember, by key
 	erasures      []erase.Job
 }
 
@@ -99,7 +100,7 @@ func (w *work) open(ctx context.Context, k string, blank *fold.State) (*conversa
 			return nil, fmt.Errorf("read conversation: malformed state")
 		}
 		for customer := range c.state.Items {
-			c.indexed[customer] = true
+			c.indexed[customer], c.indexed[c.state.Voice(customer)] = true, true
 		}
 	}
 	w.mu.Lock()
@@ -115,9 +116,25 @@ func (w *work) fold(ctx context.Context, m meaning) (refused, failed error) {
 	for _, c := range m.changes {
 		switch c := c.(type) {
 		case change.TicketChanged:
-			out.ticket(c)
+			if err := out.remembered(ctx, c); err != nil {
+				return nil, err
+			}
+		case change.TicketPlaced:
+			if err := out.placed(ctx, c); err != nil {
+				return nil, err
+			}
 		case change.AccountChanged:
-			out.account(c)
+			if err := out.put(c); err != nil {
+				return nil, err
+			}
+		case change.AccountTold:
+			if err := out.told(ctx, c); err != nil {
+				return nil, err
+			}
+		case change.CustomerMet:
+			if _, err := out.meet(ctx, c.Source, c.Author); err != nil {
+				return nil, err
+			}
 		case change.CustomerErased:
 			if err := out.erase(ctx, c); err != nil {
 				return nil, err
@@ -133,6 +150,8 @@ func (w *work) fold(ctx context.Context, m meaning) (refused, failed error) {
 			conv := w.conversations[k]
 			if err := conv.state.Apply(c, m.Sequence); err != nil {
 				refused = bus.Permanent(fmt.Errorf("fold delivery: %w", err))
+			} else if err := out.attribute(ctx, conv.state, c); err != nil {
+				return nil, err
 			}
 			w.handler.withhold(conv.state)
 			out.touched[k] = conv
@@ -266,6 +285,10 @@ func (o *outcome) erase(ctx context.Context, c change.CustomerErased) error {
 			ids = append(ids, byEmail)
 		}
 	}
+	ids, err := o.everyIdentity(ctx, ids)
+	if err != nil {
+		return err
+	}
 	found := map[string][]string{} // customer → items
 	keys, err := o.places(ctx, ids)
 	if err != nil {
@@ -285,7 +308,9 @@ func (o *outcome) erase(ctx context.Context, c change.CustomerErased) error {
 			}
 			conv.state.Withdraw(customer, c.At)
 			o.touched[k] = conv
-			found[customer] = append(found[customer], feedback.ItemID(o.Workspace, conv.state.Conversation, customer))
+			for _, id := range slices.Compact(slices.Sorted(slices.Values([]string{customer, conv.state.Voice(customer)}))) {
+				found[id] = append(found[id], feedback.ItemID(o.Workspace, conv.state.Conversation, customer))
+			}
 		}
 	}
 	if len(found) == 0 {
@@ -376,7 +401,7 @@ func (w *work) remember(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return w.rememberPeople(ctx)
 }
 
 func (w *work) save(ctx context.Context, k string, c *conversation) error {
@@ -404,12 +429,15 @@ func (w *work) save(ctx context.Context, k string, c *conversation) error {
 func (w *work) index(ctx context.Context, c *conversation) error {
 	s := c.state
 	for customer, ref := range s.Customers() {
-		if c.indexed[customer] {
+		if c.indexed[customer] && c.indexed[s.Voice(customer)] {
 			continue
 		}
 		entries := map[string]string{
 			key(s.Workspace, feedback.ItemID(s.Workspace, s.Conversation, customer)): s.Conversation,
 			key(s.Workspace, customer) + "." + s.Conversation:                        customer,
+		}
+		if voice := s.Voice(customer); voice != customer {
+			entries[key(s.Workspace, voice)+"."+s.Conversation] = customer
 		}
 		if ref != "" {
 			entries[key(s.Workspace, ref)+"."+s.Conversation] = customer
