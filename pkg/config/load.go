@@ -199,6 +199,9 @@ func (c *Config) defaults() {
 	def(&c.Log.Format, "text")
 	def(&c.Models.Embeddings.Provider, "local")
 	def(&c.Models.Chat.Provider, "none")
+	if c.Models.Chat.AskBelow == 0 {
+		c.Models.Chat.AskBelow = 0.7
+	}
 	if c.Models.Chat.Timeout == 0 {
 		c.Models.Chat.Timeout = 30 * time.Second
 	}
@@ -213,6 +216,7 @@ func (c *Config) defaults() {
 	if c.NATS.Replicas == 0 {
 		c.NATS.Replicas = 1
 	}
+	def(&c.SMTP.TLS, "starttls")
 	for i := range c.Workspaces {
 		def(&c.Workspaces[i].Timezone, "UTC")
 	}

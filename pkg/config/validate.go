@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/mail"
 	"net/url"
 	"regexp"
 	"slices"
@@ -39,6 +40,16 @@ func (c Config) Validate() error {
 	if c.Models.Chat.Provider == "openai" && c.Models.Chat.Model == "" {
 		v.add("models.chat.model", "is required with provider openai")
 	}
+	chat := c.Models.Chat
+	if chat.AskBelow < 0 || chat.AskBelow > 1 {
+		v.add("models.chat.ask_below", "must be between 0 and 1")
+	}
+	if chat.Attempts < 0 || chat.Concurrency < 0 || chat.PerMinute < 0 || chat.BudgetPerDay < 0 || chat.PromptPrice < 0 || chat.CompletionPrice < 0 {
+		v.add("models.chat", "attempts, concurrency, per_minute, budget_per_day and prices must not be negative")
+	}
+	if chat.BudgetPerDay > 0 && chat.PromptPrice == 0 && chat.CompletionPrice == 0 {
+		v.add("models.chat.budget_per_day", "needs prompt_price and completion_price")
+	}
 	v.url("models.embeddings.base_url", c.Models.Embeddings.BaseURL)
 	v.url("models.chat.base_url", c.Models.Chat.BaseURL)
 	if (c.NATS.Mode == "embedded") == (c.NATS.URL != "") {
@@ -49,6 +60,15 @@ func (c Config) Validate() error {
 	}
 	if !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(c.ClickHouse.Database) {
 		v.add("clickhouse.database", "must be letters, digits and _")
+	}
+	v.oneOf("smtp.tls", c.SMTP.TLS, "starttls", "implicit", "none")
+	if c.SMTP.Addr != "" {
+		if _, _, err := net.SplitHostPort(c.SMTP.Addr); err != nil {
+			v.add("smtp.addr", "must be host:port")
+		}
+		if _, err := mail.ParseAddress(c.SMTP.From); err != nil {
+			v.add("smtp.from", "must be the address that digests come from")
+		}
 	}
 	workspaces, connections, tokens := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for i, w := range c.Workspaces {

@@ -129,7 +129,9 @@ func (db *DB) recordMigration(ctx context.Context, m migrationFile) error {
 //
 // The settings make an insert durable when it is acknowledged (data files and
 // their folder synced) and remember the tokens of the last 10,000 inserts,
-// which plain MergeTree tables do not do by default.
+// which plain MergeTree tables do not do by default. What a merge or a mutation
+// replaced, and the text of past mutations, goes within seconds, once what came
+// in its place is on the disk: an erasure waits for it.
 type dialect struct{ cluster string }
 
 func (db *DB) dialect() dialect { return dialect{cluster: db.cluster} }
@@ -163,7 +165,9 @@ func (d dialect) settings(more ...string) string {
 	if d.cluster != "" {
 		window = "replicated_deduplication_window = 10000"
 	}
-	return "SETTINGS " + strings.Join(append([]string{"fsync_after_insert = 1", "fsync_part_directory = 1", window}, more...), ", ")
+	return "SETTINGS " + strings.Join(append([]string{"fsync_after_insert = 1", "min_rows_to_fsync_after_merge = 1", "fsync_part_directory = 1", window,
+		"cleanup_delay_period = 2", "max_cleanup_delay_period = 5", "cleanup_delay_period_random_add = 0",
+		"finished_mutations_to_keep = 1"}, more...), ", ")
 }
 
 func onCluster(name string) string {

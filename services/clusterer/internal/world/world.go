@@ -315,6 +315,7 @@ func (t *taking) meet(head *event.ItemHead) {
 
 func (t *taking) insert(head *event.ItemHead, s feedback.Signal, at time.Time) {
 	if known := t.World.signals[s.ID]; known != nil {
+		t.attribute(known, head.Customer.ID)
 		return
 	}
 	if t.space == nil {

@@ -60,6 +60,8 @@ type Workspace interface {
 	// Brief gives a revision of a ticket's brief, the newest for 0.
 	Brief(ctx context.Context, tracker feedback.Tracker, key string, revision uint64) (brief.Brief, error)
 	Changes(ctx context.Context, tracker feedback.Tracker, key string, since read.Since) (read.Changes, error)
+	// Digest gives the digest of a local date, of the newest day that is over for the zero
+	// date.
 	Digest(ctx context.Context, date time.Time) (digest.Digest, error)
 	// Decide takes a decision and returns it as it is kept. Taking the same decision
 	// (by its id) twice is taking it once.

@@ -47,12 +47,13 @@ type Brief struct {
 	Status    string                  `json:"status"`
 	Category  feedback.StatusCategory `json:"category"`
 
-	Need      []Quote    `json:"need"`       // the most typical sentences, one paragraph when read in order
-	Asking    Asking     `json:"asking"`     // people and accounts, not messages
-	Quotes    []Quote    `json:"quotes"`     // chosen to cover different angles
-	EdgeCases []EdgeCase `json:"edge_cases"` // variations customers hit, most voices first
-	Questions []Quote    `json:"questions"`  // what customers asked; the brief knows no answer
-	Unknown   []string   `json:"unknown"`    // what an engineer will ask and no customer said
+	Need      []Quote    `json:"need"`              // the most typical sentences, one paragraph when read in order
+	Asking    Asking     `json:"asking"`            // people and accounts, not messages
+	Quotes    []Quote    `json:"quotes"`            // chosen to cover different angles
+	EdgeCases []EdgeCase `json:"edge_cases"`        // variations customers hit, most voices first
+	Opposed   []Quote    `json:"opposed,omitempty"` // from customers who want the opposite, or are content
+	Questions []Quote    `json:"questions"`         // what customers asked; the brief knows no answer
+	Unknown   []string   `json:"unknown"`           // what an engineer will ask and no customer said
 	Severity  Severity   `json:"severity"`
 	Trend     Trend      `json:"trend"`
 	FirstSeen time.Time  `json:"first_seen"`

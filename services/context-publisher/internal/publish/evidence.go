@@ -150,7 +150,7 @@ func (s *shard) load(ctx context.Context, a address) (t feedback.Ticket, at atta
 		err = errNoTicket
 	}
 	t.Workspace, t.Tracker, t.Key = a.workspace, a.tracker, a.key
-	at.Key, at.URL, at.Title, at.Body = t.Key, t.URL, t.Title, t.Body
+	at.Tracker, at.Key, at.URL, at.Title, at.Body = t.Tracker, t.Key, t.URL, t.Title, t.Body
 	return t, at, err
 }
 

@@ -155,7 +155,6 @@ func TestNothingOfAnotherWorkspaceIsReadable(t *testing.T) {
 		"item":     func(ctx context.Context) error { _, err := r.FeedbackItem(ctx, other, w.ItemID(0)); return err },
 		"ticket":   func(ctx context.Context) error { _, err := r.Ticket(ctx, other, feedback.Jira, "PROJ-1"); return err },
 		"brief":    func(ctx context.Context) error { _, err := r.Brief(ctx, other, feedback.Jira, "PROJ-1", 0); return err },
-		"digest":   func(ctx context.Context) error { _, err := r.Digest(ctx, other, said); return err },
 		"decision": func(ctx context.Context) error { _, _, err := r.Decision(ctx, other, "dec_1"); return err },
 	} {
 		if err := ask(ctx); err != read.ErrNotFound {

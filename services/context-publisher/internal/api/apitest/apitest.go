@@ -286,6 +286,9 @@ func (w *Workspace) Changes(ctx context.Context, tracker feedback.Tracker, key s
 
 // Digest implements api.Workspace.
 func (w *Workspace) Digest(_ context.Context, date time.Time) (digest.Digest, error) {
+	if date.IsZero() {
+		date = Now
+	}
 	d, ok := w.digests[date.Format(time.DateOnly)]
 	if !ok {
 		return digest.Digest{}, api.ErrNotFound
@@ -397,6 +400,8 @@ func (w *World) FillWith(id, words string) *Workspace {
 		e := &ws.digests["2026-11-22"].Top[i]
 		e.Name, e.Quote = words, words
 	}
+	risk, shipped := &ws.digests["2026-11-22"].AtRisk[0], &ws.digests["2026-11-22"].Shipped[0]
+	risk.Name, risk.Need, risk.Quote, shipped.Title = words, words, words, words
 	t := &ws.tickets[0]
 	t.Title, t.Status, t.Attachments[0].Name, t.Attachments[0].Reasons = words, words, words, []string{words}
 	for i := range ws.briefs["jira:PROJ-142"] {
@@ -499,6 +504,9 @@ func (w *Workspace) digest() digest.Digest {
 		Rising: []digest.Entry{entry(2, 5, "3 voices after 1 the day before")}, Cooling: []digest.Entry{},
 		Tickets: []digest.Ticket{{Tracker: feedback.Jira, Key: "PROJ-142", Title: w.tickets[0].Title, URL: w.tickets[0].URL, Revision: 2,
 			Changes: []string{"2 new voices from 2 new accounts", "1 new edge case"}}},
+		Shipped: []digest.Shipped{{Tracker: feedback.Linear, Key: "ENG-77", Title: "Map Okta groups to roles", Voices: 3, Accounts: 2}},
+		AtRisk: []digest.Risk{{Account: "acc_1", Name: "Helix Diagnostics", Worth: brief.Money{Amount: 240000, Currency: "EUR"}, Voices: 1,
+			Cluster: w.clusters[0].ID, Need: w.clusters[0].Name, Severity: .81, Quote: w.clusters[0].Quotes[1].Quote, Item: w.clusters[0].Quotes[1].Item}},
 		Undecided: []digest.Pending{{Tracker: feedback.Jira, Key: "PROJ-142", Cluster: w.clusters[2].ID, Name: w.clusters[2].Name, Score: .48}},
 	}
 }
