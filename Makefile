@@ -102,8 +102,8 @@ soak: install build ## twenty thousand webhooks, shuffled and doubled, through t
 kill: install ## kill the clusterer a hundred times under load (minutes)
 	go test -timeout 30m -run TestKilledAtAnyMoment ./services/clusterer -args -kills 100
 
-decisions: ## 200 random decisions among 50,000 signals, with replays and undos (minutes)
-	go test -timeout 60m -run TestRandomDecisions ./services/clusterer/internal/world -args -signals 50000 -decisions 200
+decisions: ## 200 random decisions among 3,000 signals, with restarts, a replay and undos (minutes)
+	go test -timeout 60m -run TestRandomDecisions ./services/clusterer/internal/world -args -signals 3000 -decisions 200
 
 clean: ## remove what was built and installed
 	rm -rf $(BIN) $(CACHE)

@@ -51,7 +51,7 @@ func holds(t *testing.T, w *World, d feedback.Decision, members []string, overru
 
 // Random decisions and undos among many signals, with restarts and replays in between: every
 // decision holds, a replay gives the same world, and undoing all of them gives the first
-// world back. make decisions runs it with 200 among 50,000.
+// world back. make decisions runs it with 200 among 3,000.
 func TestRandomDecisionsHoldAndAllCanBeUndone(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(11, 11))
