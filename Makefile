@@ -107,5 +107,11 @@ bench-ingest: install build ## webhooks a second, durable and synced, against a 
 soak: install build ## twenty thousand webhooks, shuffled and doubled, through three kill -9s (SOAK=N for another number)
 	go test ./services/standalone/e2e -run TestThreeKillsChangeNoItem -count 1 -v -timeout 30m -deliveries $(SOAK)
 
+kill: install ## kill the clusterer a hundred times under load (minutes)
+	go test -timeout 30m -run TestKilledAtAnyMoment ./services/clusterer -args -kills 100
+
+decisions: ## 200 random decisions among 3,000 signals, with restarts, a replay and undos (minutes)
+	go test -timeout 60m -run TestRandomDecisions ./services/clusterer/internal/world -args -signals 3000 -decisions 200
+
 clean: ## remove what was built and installed
 	rm -rf $(BIN) $(CACHE)
