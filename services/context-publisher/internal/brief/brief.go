@@ -18,6 +18,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -148,6 +149,23 @@ type Terms struct {
 	Worth    float64 `json:"worth"`
 	Severity float64 `json:"severity"`
 	Momentum float64 `json:"momentum"`
+	Churn    float64 `json:"churn"`
+	Boost    float64 `json:"boost"`
+}
+
+// Rest writes the terms that many clusters do not have, each after a separator, as far as two
+// digits show them.
+func (t Terms) Rest(separator string) string {
+	var out string
+	for _, term := range []struct {
+		name  string
+		value float64
+	}{{"churn", t.Churn}, {"boost", t.Boost}} {
+		if math.Abs(term.value) >= 0.005 {
+			out += fmt.Sprintf("%s%s %.2f", separator, term.name, term.value)
+		}
+	}
+	return out
 }
 
 // Cluster is a cluster attached or suggested to the ticket, with why it is here and

@@ -279,7 +279,7 @@ func rankLine(c Cluster) string {
 	place := "Not ranked"
 	if c.Rank > 0 {
 		place = fmt.Sprintf("Rank %d of %d with score %.2f = reach %.2f, worth %.2f, severity %.2f, momentum %.2f",
-			c.Rank, c.Of, c.Score, c.Terms.Reach, c.Terms.Worth, c.Terms.Severity, c.Terms.Momentum)
+			c.Rank, c.Of, c.Score, c.Terms.Reach, c.Terms.Worth, c.Terms.Severity, c.Terms.Momentum) + c.Terms.Rest(", ")
 	}
 	how := "attached automatically, match " + fmt.Sprintf("%.2f", c.Match)
 	if c.Mode == "pinned" {
