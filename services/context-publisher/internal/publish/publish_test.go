@@ -79,7 +79,7 @@ func setUp(t *testing.T) *bench {
 	x.start = func() func() {
 		p, err := publish.New(t.Context(), publish.Options{
 			Bus: b, Store: db, Embedder: embed.Lexical(), Trackers: map[string]tracker.Tracker{"acme-jira": writes}, Workspaces: []string{"acme"},
-			Holder: "test", PublicURL: "https://throughline.example", Gather: 200 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+			Holder: "test", PublicURL: "https://throughline.example", Gather: 200 * time.Millisecond, Pause: 10 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 			Registerer: prometheus.NewRegistry(), Now: x.clock.now,
 		})
 		if err != nil {
