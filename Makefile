@@ -76,5 +76,8 @@ tidy: ## tidy every module
 bench: install ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem work
 
+bench-mcp: install ## ask get_ticket_context of 100,000 items and 2,000 tickets, and print how long it takes
+	go test -run '^$$' -bench TicketContext -benchtime 300x ./services/context-publisher
+
 clean: ## remove what was built and installed
 	rm -rf $(BIN) $(CACHE)

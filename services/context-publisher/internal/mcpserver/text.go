@@ -10,9 +10,9 @@ import (
 )
 
 // contextText writes a ticket's context as Markdown.
-func contextText(f *fence.Fence, h head, t read.TicketDetail, b brief.Brief, since *read.Changes) string {
+func contextText(f *fence.Fence, h head, t read.TicketHead, b brief.Brief, since *brief.Changes) string {
 	var s strings.Builder
-	ref := ticketOf(f, t.TicketHead)
+	ref := ticketOf(f, t)
 	fmt.Fprintf(&s, "# Customer context of %s %s\n\n%s\n%s\n\nTitle %s; status %s (%s).\n\n", ref.Tracker, ref.Key, h, f.Notice(), ref.Title, ref.Status, ref.Category)
 	if since != nil && len(since.Lines) > 0 {
 		weight := "Nothing of it matters for the work."

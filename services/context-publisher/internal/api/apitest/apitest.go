@@ -229,6 +229,33 @@ func (w *Workspace) Ticket(_ context.Context, tracker feedback.Tracker, key stri
 	return read.TicketDetail{}, api.ErrNotFound
 }
 
+// TicketHead implements api.Workspace.
+func (w *Workspace) TicketHead(ctx context.Context, tracker feedback.Tracker, key string) (read.TicketHead, error) {
+	t, err := w.Ticket(ctx, tracker, key)
+	return t.TicketHead, err
+}
+
+// TicketContext implements api.Workspace.
+func (w *Workspace) TicketContext(ctx context.Context, tracker feedback.Tracker, key string) (read.TicketContext, error) {
+	t, err := w.Ticket(ctx, tracker, key)
+	if err != nil {
+		return read.TicketContext{}, err
+	}
+	b, err := w.Brief(ctx, tracker, key, 0)
+	if err != nil {
+		return read.TicketContext{}, err
+	}
+	out := read.TicketContext{TicketHead: t.TicketHead, Brief: b}
+	if t.PickedUp > 0 && t.PickedUp != b.Revision {
+		c, err := w.Changes(ctx, tracker, key, read.Since{Revision: t.PickedUp})
+		if err != nil {
+			return read.TicketContext{}, err
+		}
+		out.Since = &c.Changes
+	}
+	return out, nil
+}
+
 // Brief implements api.Workspace.
 func (w *Workspace) Brief(_ context.Context, tracker feedback.Tracker, key string, revision uint64) (brief.Brief, error) {
 	all := w.briefs[string(tracker)+":"+key]
