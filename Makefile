@@ -7,6 +7,8 @@ BIN    := bin
 MODULES := schemas pkg services/ingestor services/classifier services/clusterer services/context-publisher services/standalone scripts/repocheck
 NPM    := npm install --no-package-lock --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
 
+SOAK   := 20000
+
 # Every target with a description is a name, not a file.
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' $(MAKEFILE_LIST))
 
@@ -40,10 +42,11 @@ $(CACHE)/mcpclient/.installed: scripts/mcpclient/package.json scripts/mcpclient/
 	$(NPM) --prefix $(@D)
 	@touch $@
 
-mcp-conformance: $(CACHE)/mcpconformance/.installed ## install the MCP conformance suite
-$(CACHE)/mcpconformance/.installed: scripts/mcpconformance/package.json
-	@mkdir -p $(@D) && cp $< $(@D)/
-	$(NPM) --prefix $(@D) --no-save node-$$(node -p "process.platform+'-'+process.arch")@24.21.0
+browser: $(CACHE)/browser/.installed ## install Debian's Chromium, if there is none, and what drives it
+$(CACHE)/browser/.installed: scripts/browser/package.json scripts/browser/page.mjs
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || { echo "install Chromium (Debian: apt-get install chromium)"; exit 1; }
+	@mkdir -p $(@D) && cp $^ $(@D)/
+	$(NPM) --prefix $(@D)
 	@touch $@
 
 nats-server: $(CACHE)/nats/nats-server ## build the NATS server that the tests run as a server of its own
@@ -51,14 +54,28 @@ $(CACHE)/nats/nats-server: pkg/go.mod
 	@mkdir -p $(@D)
 	go build -o $@ github.com/nats-io/nats-server/v2
 
+mcp-conformance: $(CACHE)/mcpconformance/.installed ## install the MCP conformance suite
+$(CACHE)/mcpconformance/.installed: scripts/mcpconformance/package.json
+	@mkdir -p $(@D) && cp $< $(@D)/
+	$(NPM) --prefix $(@D) --no-save node-$$(node -p "process.platform+'-'+process.arch")@24.21.0
+	@touch $@
+
 run: build install ## start the all-in-one, empty
 	$(BIN)/throughline up
 
 demo: build install ## send real feedback through signed webhooks and show what comes of it (DEMO_ARGS=--exit to stop after)
 	$(BIN)/throughline demo $(DEMO_ARGS)
 
-test: install mcp-client mcp-conformance nats-server build ## run every test with the race detector
+# What the tests need besides the code.
+test-tools: install mcp-client mcp-conformance browser nats-server
+
+test: test-tools build ## run every test with the race detector
 	go test -race -timeout 12m work
+
+FUZZTIME ?= 60s
+fuzz: ## try every decoder with hostile input, a minute each (FUZZTIME=5m for longer)
+	@for f in $$(grep -rl '^func Fuzz' --include=*_test.go services/ingestor); do for n in $$(sed -n 's/^func \(Fuzz[A-Za-z]*\)(.*/\1/p' $$f); do \
+		echo "$$(dirname $$f) $$n"; go test -run '^$$' -fuzz "^$$n$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f) || exit 1; done; done
 
 lint: ## gofmt, vet, staticcheck, tidy modules
 	@test -z "$$(gofmt -l $(MODULES))" || { echo "run make fmt:"; gofmt -l $(MODULES); exit 1; }
@@ -73,8 +90,14 @@ fmt: ## format the code
 tidy: ## tidy every module
 	@for m in $(MODULES); do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
 
+eval: build models ## measure quality on the bundled sets (DATA=DIR adds others)
+	python3 scripts/eval/eval.py --data "$(DATA)" $(EVAL_ARGS)
+
 bench: install ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem work
+
+soak: install build ## twenty thousand webhooks, shuffled and doubled, through three kill -9s (SOAK=N for another number)
+	go test ./services/standalone/e2e -run TestThreeKillsChangeNoItem -count 1 -v -timeout 30m -deliveries $(SOAK)
 
 bench-mcp: install ## ask get_ticket_context of 100,000 items and 2,000 tickets, and print how long it takes
 	go test -run '^$$' -bench TicketContext -benchtime 300x ./services/context-publisher

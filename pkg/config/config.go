@@ -35,6 +35,15 @@ type Workspace struct {
 	APITokens   []Token      `yaml:"api_tokens"`
 	Connections []Connection `yaml:"connections"`
 	Digest      Digest       `yaml:"digest"`
+	Rank        Rank         `yaml:"rank"`
+}
+
+// Rank is what a workspace makes of the formula of ranks (package rank). What is not named
+// is as documented.
+type Rank struct {
+	Weights  map[string]float64 `yaml:"weights"`  // reach, worth, severity, momentum, churn; 0 or more
+	Segments map[string]float64 `yaml:"segments"` // what the value of accounts of a segment is multiplied by; default 1
+	Boosts   map[string]float64 `yaml:"boosts"`   // what is added to the score of clusters of a kind; default praise -0.6, other -0.3
 }
 
 // Location is the workspace's time zone. Validate has checked that it exists.
@@ -57,16 +66,16 @@ type Token struct {
 // matter depends on Type.
 type Connection struct {
 	ID   string `yaml:"id"`   // unique among all connections: it is part of the webhook URL
-	Type string `yaml:"type"` // slack, intercom, zendesk, webhook, jira, linear or github
+	Type string `yaml:"type"` // slack, intercom, zendesk, webhook, email, jira, linear or github
 
-	SigningSecret  Secret `yaml:"signing_secret"`  // slack, zendesk, webhook
+	SigningSecret  Secret `yaml:"signing_secret"`  // slack, zendesk, webhook, email
 	ClientSecret   Secret `yaml:"client_secret"`   // intercom
 	WebhookSecret  Secret `yaml:"webhook_secret"`  // jira, linear, github
 	PreviousSecret Secret `yaml:"previous_secret"` // accepted beside the current one while secrets rotate
 
 	BaseURL  string `yaml:"base_url"`  // of the vendor's API; default the vendor's own
 	BotToken Secret `yaml:"bot_token"` // slack
-	Email    string `yaml:"email"`     // jira
+	Email    string `yaml:"email"`     // jira: whose api_token it is; email: where customers write to
 	APIToken Secret `yaml:"api_token"` // jira, zendesk, intercom
 	APIKey   Secret `yaml:"api_key"`   // linear
 	Token    Secret `yaml:"token"`     // github
@@ -85,7 +94,7 @@ func (c Connection) Tracker() bool {
 func (c Connection) Secrets() []string {
 	var current Secret
 	switch c.Type {
-	case "slack", "zendesk", "webhook":
+	case "slack", "zendesk", "webhook", "email":
 		current = c.SigningSecret
 	case "intercom":
 		current = c.ClientSecret
@@ -151,6 +160,15 @@ type Chat struct {
 	Model    string        `yaml:"model"`
 	APIKey   Secret        `yaml:"api_key"`
 	Timeout  time.Duration `yaml:"timeout"` // of one call; default 30s
+
+	AskBelow    float64 `yaml:"ask_below"`   // items with a signal less sure than this are read by it; default 0.7, and 1 is every item
+	Attempts    int     `yaml:"attempts"`    // calls for one item, the first included; default 3
+	Concurrency int     `yaml:"concurrency"` // calls at once; default 8
+	PerMinute   int     `yaml:"per_minute"`  // calls begun in a minute; default no limit
+
+	BudgetPerDay    float64 `yaml:"budget_per_day"`   // money that calls may cost in a day (UTC); default no limit
+	PromptPrice     float64 `yaml:"prompt_price"`     // of a million tokens sent, in the budget's currency
+	CompletionPrice float64 `yaml:"completion_price"` // of a million tokens answered
 }
 
 // NATS says where the event log is.

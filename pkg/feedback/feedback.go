@@ -17,6 +17,7 @@ const (
 	Intercom Source = "intercom"
 	Zendesk  Source = "zendesk"
 	Webhook  Source = "webhook"
+	Email    Source = "email"
 	Import   Source = "import"
 )
 
@@ -124,6 +125,8 @@ type Signal struct {
 	Area       string  `json:"area,omitempty"`
 	Space      string  `json:"space"`
 	Vector     Vector  `json:"vector"`
+
+	Attributes Attributes `json:"attributes,omitzero"`
 }
 
 // Tracker is a kind of system that tickets live in.

@@ -134,7 +134,7 @@ func New(c Config, d Deps) (*Service, error) {
 	s.api = api.New(api.Options{Keyring: keyring, Open: open, Hub: s.hub, Logger: d.Logger, Now: d.Now, Random: rand.Reader, KeepAlive: keepAlive})
 	s.mcp = mcpserver.NewHTTP(mcpserver.Options{Keyring: keyring, Workspaces: ids, Open: open, Hub: s.hub, Logger: d.Logger, Random: rand.Reader,
 		Version: c.Version, SessionTimeout: sessionTimeout, KeepAlive: keepAlive})
-	if s.page, err = page.New(page.Options{Keyring: keyring, Open: open, Logger: d.Logger, Now: d.Now, Random: rand.Reader}); err != nil {
+	if s.page, err = page.New(page.Options{Keyring: keyring, Open: open, Desk: reader, Logger: d.Logger, Now: d.Now, Random: rand.Reader}); err != nil {
 		return nil, err
 	}
 	return s, nil

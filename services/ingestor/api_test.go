@@ -284,7 +284,7 @@ func TestConnectionsSayWhatToFix(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 	}
-	want := map[string]string{"acme-slack": "ok", "acme-intercom": "failing", "acme-zendesk": "failing", "acme-webhook": "waiting", "acme-jira": "waiting", "acme-linear": "waiting", "acme-github": "waiting", "acme-bare": "misconfigured"}
+	want := map[string]string{"acme-slack": "ok", "acme-intercom": "failing", "acme-zendesk": "failing", "acme-webhook": "waiting", "acme-email": "waiting", "acme-jira": "waiting", "acme-linear": "waiting", "acme-github": "waiting", "acme-bare": "misconfigured"}
 	if !reflect.DeepEqual(states, want) {
 		t.Errorf("got %v", states)
 	}

@@ -41,7 +41,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 // now is the clock of the service in all tests.
 var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-var kinds = []string{"slack", "intercom", "zendesk", "webhook", "jira", "linear", "github"}
+var kinds = []string{"slack", "intercom", "zendesk", "webhook", "email", "jira", "linear", "github"}
 
 // signing, and what it replaced, sign the deliveries of all connections but webhook's.
 const (
@@ -61,6 +61,7 @@ func workspaces() []config.Workspace {
 			{ID: "acme-intercom", Type: "intercom", ClientSecret: s},
 			{ID: "acme-zendesk", Type: "zendesk", SigningSecret: s, BaseURL: "https://acme.zendesk.example"},
 			{ID: "acme-webhook", Type: "webhook", SigningSecret: config.NewSecret(standard)},
+			{ID: "acme-email", Type: "email", SigningSecret: s, Email: "feedback@acme.example"},
 			{ID: "acme-jira", Type: "jira", WebhookSecret: s},
 			{ID: "acme-linear", Type: "linear", WebhookSecret: s},
 			{ID: "acme-github", Type: "github", WebhookSecret: s},
@@ -159,6 +160,8 @@ func sign(kind, secret string, body []byte) map[string]string {
 		return map[string]string{"X-Zendesk-Webhook-Signature-Timestamp": ts, "X-Zendesk-Webhook-Signature": base64.StdEncoding.EncodeToString(mac(sha256.New, ts))}
 	case "webhook":
 		return map[string]string{"webhook-id": "msg_1", "webhook-timestamp": unix, "webhook-signature": "v1," + base64.StdEncoding.EncodeToString(mac(sha256.New, "msg_1.", unix, "."))}
+	case "email":
+		return map[string]string{"Authorization": "Basic " + base64.StdEncoding.EncodeToString([]byte("inbound:"+secret))}
 	case "jira":
 		return map[string]string{"X-Hub-Signature": "sha256=" + hex.EncodeToString(mac(sha256.New))}
 	case "linear":
@@ -208,6 +211,9 @@ func (h *harness) do(method, path string, headers map[string]string, body []byte
 func (h *harness) post(kind string, body []byte, headers map[string]string) answer {
 	h.t.Helper()
 	all := map[string]string{"Content-Type": "application/json"}
+	if kind == "email" {
+		all["Content-Type"] = "message/rfc822"
+	}
 	for k, v := range sign(kind, secretOf(kind), body) {
 		all[k] = v
 	}

@@ -49,6 +49,14 @@ func zendeskComment(text, time string) string {
 	return fmt.Sprintf(`{"type":"zen:event-type:ticket.comment_added","id":"z%s","time":%q,"detail":{"id":"5"},"event":{"comment":{"id":"77","body":%s,"is_public":true,"author":{"id":"1","is_staff":false,"name":"Ada"}}}}`, time, time, quoted(text))
 }
 
+func mail(id, parent, text string) string {
+	m := "From: Ada <ada@initech.example>\r\nTo: feedback@acme.example\r\nContent-Type: text/plain; charset=utf-8\r\nDate: Sun, 22 Nov 2026 11:0" + id[1:] + ":00 +0000\r\nMessage-ID: <" + id + "@initech.example>\r\n"
+	if parent != "" {
+		m += "In-Reply-To: <" + parent + "@initech.example>\r\n"
+	}
+	return m + "\r\n" + text + "\r\n\r\nOn Monday Bob wrote:\r\n> an old answer\r\n"
+}
+
 func entry(text string) string {
 	return fmt.Sprintf(`{"id":"e1","text":%s,"author":{"id":"u1","name":"Ada"},"created_at":"2026-11-01T00:00:00Z"}`, quoted(text))
 }
@@ -78,6 +86,8 @@ var sources = []conformance{
 		"item.received 1 " + words, "item.edited 2 edited", "item.deleted 3 ", bus.Items},
 	{"webhook", entry(words), `{"type":"feedback.updated","data":` + entry("edited") + `}`, `{"type":"feedback.deleted","data":{"id":"e1"}}`,
 		"item.received 1 " + words, "item.edited 2 edited", "item.deleted 3 ", bus.Items},
+	{"email", mail("m1", "", words), mail("m2", "m1", "edited"), "",
+		"item.received 1 " + words, "item.edited 2 " + words + "\n\nedited", "", bus.Items},
 	{"jira", jiraIssue("jira:issue_created", "To Do", "new", "2026-11-01T00:00:00.000+0000", ""),
 		jiraIssue("jira:issue_updated", "Doing", "indeterminate", "2026-11-01T00:01:00.000+0000", `{"field":"status","fromString":"To Do"}`),
 		jiraIssue("jira:issue_deleted", "Doing", "indeterminate", "2026-11-01T00:01:00.000+0000", ""),
@@ -99,11 +109,13 @@ func TestEverySourceConforms(t *testing.T) {
 	}
 	h.settle()
 	before := h.rows()
-	if len(before) != 4 {
+	if len(before) != 5 {
 		t.Errorf("%d items: %v", len(before), before)
 	}
 	for _, c := range sources {
-		h.accepted(c.kind, c.remove)
+		if c.remove != "" {
+			h.accepted(c.kind, c.remove)
+		}
 		h.accepted(c.kind, c.first)
 	}
 	h.settle()
@@ -113,14 +125,16 @@ func TestEverySourceConforms(t *testing.T) {
 		want[c.stream] = append(want[c.stream], c.wantFirst, c.wantEdit)
 	}
 	for _, c := range sources {
-		want[c.stream] = append(want[c.stream], c.wantRM)
+		if c.wantRM != "" {
+			want[c.stream] = append(want[c.stream], c.wantRM)
+		}
 	}
 	for stream, events := range want {
 		if !reflect.DeepEqual(got[stream], events) {
 			t.Errorf("%s:\n got %q\nwant %q", stream, got[stream], events)
 		}
 	}
-	if left := h.rows(); len(left) != 0 {
+	if left := h.rows(); len(left) != 1 || !strings.Contains(left[0], "email") { // nobody takes mail back
 		t.Errorf("rows of deleted items: %v", left)
 	}
 	var texts uint64
@@ -181,9 +195,22 @@ func hostile(kind string) map[string]struct {
 		"10 MB of nothing": {strings.Repeat(" ", 10<<20), []int{413}},
 	}
 	for _, other := range sources {
-		if other.kind != kind {
+		if other.kind == "email" && kind != "email" {
+			out["a mail"] = c{other.first, []int{400}}
+		} else if other.kind != kind {
 			out["a payload of "+other.kind] = c{other.first, []int{422}}
 		}
+	}
+	if kind == "email" { // mail is no JSON, and of any charset
+		for _, name := range []string{"raw NUL", "escaped NUL", "broken UTF-8"} {
+			delete(out, name)
+		}
+		for name, hostile := range out {
+			if hostile.status[0] == 400 {
+				out[name] = c{hostile.body, []int{422}}
+			}
+		}
+		out["cut off"] = c{"Subject: hello there", []int{422}}
 	}
 	return out
 }
@@ -219,7 +246,7 @@ func TestBadInputIsRefusedClearlyAndStoresNothing(t *testing.T) {
 		}
 		good := []byte(sourceOf(kind).first)
 		for name, value := range sign(kind, secretOf(kind), good) {
-			if strings.Contains(strings.ToLower(name), "signature") && !strings.Contains(name, "Timestamp") {
+			if name == "Authorization" || strings.Contains(strings.ToLower(name), "signature") && !strings.Contains(name, "Timestamp") {
 				problemOf(kind+": no signature", h.post(kind, good, map[string]string{name: ""}), 401)
 				problemOf(kind+": another signature", h.post(kind, good, sign(kind, "whsec_b3RoZXI=", good)), 401)
 				problemOf(kind+": a cut signature", h.post(kind, good, map[string]string{name: value[:len(value)-1]}), 401)
@@ -316,14 +343,15 @@ func TestRecordedPayloadsAreAccepted(t *testing.T) {
 		}
 	}
 	h.settle()
-	if n := h.stored(bus.Deliveries); sent != 37 || int(n) != sent-handshakes || handshakes != 3 {
+	if n := h.stored(bus.Deliveries); sent != 41 || int(n) != sent-handshakes || handshakes != 3 {
 		t.Errorf("%d sent, %d handshakes, %d stored", sent, handshakes, n)
 	}
 	items := h.brief(bus.Items)
 	slices.Sort(items)
 	want := []string{
-		"item.received 1 @U222 test", "item.received 1 @W111 Hi there!", "item.received 1 Hello everyone!", "item.received 1 Hi", "item.received 1 Hi there!",
-		"item.received 1 Hi there! Thanks for sharing the info!", "item.received 1 Well, I need some help getting access to a developer account.",
+		"item.received 1 @U222 test", "item.received 1 @W111 Hi there!", "item.received 1 Dark mode\n\nWorking at night hurts my eyes.", "item.received 1 Hello everyone!", "item.received 1 Hi", "item.received 1 Hi there!",
+		"item.received 1 Hi there! Thanks for sharing the info!", "item.received 1 Invoices cannot be exported\n\nThe export stops at € 1,000.", "item.received 1 Still broken.",
+		"item.received 1 Well, I need some help getting access to a developer account.",
 		"item.received 1 ticket_info_desc_2294a6e9ece2", "item.received 1 updated message",
 	}
 	if !reflect.DeepEqual(items, want) {

@@ -125,7 +125,7 @@ func Services(p *process.Process) ([]process.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	cs, err := clusterer.New(clusterer.Config{Workspaces: p.Workspaces()}, clusterer.Deps{
+	cs, err := clusterer.New(clusterer.Config{Workspaces: p.Workspaces(), Ranks: p.Ranks()}, clusterer.Deps{
 		Bus: p.Bus, Store: p.Store, Logger: p.Logger.With("service", "clusterer"), Registerer: p.Registry, Holder: p.Holder,
 	})
 	if err != nil {

@@ -155,6 +155,7 @@ func (p *program) kill() {
 // shape is a way to run Throughline. Both have an address that serves everything.
 type shape struct {
 	url      string
+	data     string // folder of the all-in-one
 	trackers *demo.Trackers
 	env      []string
 	programs map[string]*program
@@ -197,20 +198,28 @@ func natsConfiguration(t *testing.T) string {
 	return file
 }
 
-// allInOne starts `throughline up`, with more settings if there are any.
-func allInOne(t *testing.T, settings ...string) *shape {
+// allInOne starts `throughline up`, after the options have changed what it starts with.
+func allInOne(t *testing.T, options ...func(*shape)) *shape {
 	t.Helper()
 	k := trackers(t)
-	s := &shape{trackers: k, env: append(k.Environment(), settings...), programs: map[string]*program{}}
-	file, data := configuration(t), t.TempDir()
+	s := &shape{trackers: k, env: k.Environment(), data: t.TempDir(), programs: map[string]*program{}}
+	for _, o := range options {
+		o(s)
+	}
+	file := configuration(t)
 	listen := "127.0.0.1:0"
 	s.restart = func(t *testing.T, name string) {
 		t.Helper()
-		p, addr := start(t, s.env, `page, API\s+http://([0-9.:]+)/`, "throughline", "up", "--config", file, "--data", data, "--listen", listen)
+		p, addr := start(t, s.env, `page, API\s+http://([0-9.:]+)/`, "throughline", "up", "--config", file, "--data", s.data, "--listen", listen)
 		s.programs[name], s.url, listen = p, "http://"+addr, addr
 	}
 	s.restart(t, "throughline")
 	return s
+}
+
+// with adds settings, NAME=value, to the environment.
+func with(settings ...string) func(*shape) {
+	return func(s *shape) { s.env = append(s.env, settings...) }
 }
 
 // fourServices starts a NATS server, an engine and the four binaries, joined by a proxy with the
@@ -224,11 +233,7 @@ func fourServices(t *testing.T) *shape {
 	s.programs["broker"], natsURL = run(t, nil, `Listening for client connections on (\S+)`, natsServer(t), "-c", natsConfiguration(t))
 	natsURL = "nats://" + natsURL
 	s.programs["engine"], engineAddr = start(t, nil, `listening on (\S+)`, "throughline", "engine", "--data", engineDir)
-	password, err := os.ReadFile(filepath.Join(engineDir, "password"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.sql = storeAccess{engineAddr, strings.TrimSpace(string(password)), natsURL}
+	s.sql = storeAccess{engineAddr, password(t, engineDir), natsURL}
 	s.env = append(k.Environment(),
 		"THROUGHLINE_NATS_URL="+natsURL, "THROUGHLINE_CLICKHOUSE_ADDR="+engineAddr, "THROUGHLINE_CLICKHOUSE_USERNAME=throughline",
 		"E2E_CLICKHOUSE_PASSWORD="+s.sql.password, "THROUGHLINE_CLICKHOUSE_PASSWORD=env:E2E_CLICKHOUSE_PASSWORD",
@@ -260,6 +265,16 @@ func fourServices(t *testing.T) *shape {
 	t.Cleanup(proxy.Close)
 	s.url = proxy.URL
 	return s
+}
+
+// password is that of the engine whose folder is dir.
+func password(t *testing.T, dir string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, "password"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(b))
 }
 
 // ingestors reports whether a request is the ingestor's: the rule of deploy/proxy.

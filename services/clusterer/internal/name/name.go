@@ -1,11 +1,19 @@
-// Package name gives clusters names without a model: the phrases that set a
-// cluster apart from all others, in the words customers used.
+// Package name gives clusters names without a model: the headline that sets a
+// cluster apart from all others, cut out of what customers said.
+//
+// A name is a run of words of one quote ("Can't play songs offline"), without
+// articles, possessives and filler, that begins and ends with words that carry
+// meaning, scored by how well its words tell the cluster from the rest of the
+// workspace. Where no quote holds such a run, the two phrases that tell it apart
+// best stand side by side.
 //
 // It promises names of at most MaxRunes runes made of letters, digits, spaces
 // and basic punctuation only, whatever is in the texts: no markup, links,
 // mentions, invisible or direction-changing characters, and none of the words
-// that speak to a machine. A name is never empty, and never one that is taken.
-// The same counts give the same name.
+// that speak to a machine. A name is never empty, never one that is taken (nor
+// the same words in another order), and never made only of words that fit every
+// product ("App update"). One person's words do not name what several say.
+// The same counts and quotes give the same name.
 //
 // It keeps no state: the caller keeps Counts, one per cluster and one for the
 // whole workspace, adding and removing texts as signals come, move and go.
@@ -29,18 +37,23 @@ const (
 	// prior is how many texts' worth of the workspace's own frequencies a
 	// cluster's are mixed with, so that a word seen twice is not a subject.
 	prior = 4.0
-	// pairBonus is how much a pair of words may be rarer than its best word
-	// and still be the better phrase.
-	pairBonus = 1.6
-	// common is the share of all texts from which a word is the brand's or the
+	// reach is how many words apart two telling words may be and still be a pair.
+	reach = 4
+	// pairs is what a pair that customers say together adds to a name, as a part of
+	// its strength.
+	pairs = 0.6
+	// noise is what a word that tells nothing (under idle of the best) takes from a
+	// name, as a part of the best word's strength.
+	noise, idle = 0.5, 0.2
+	// anywhere and proper are what is left of a word's strength where it fits every
+	// product, or is the name of somebody or something.
+	anywhere, proper = 0.3, 0.4
+	// commonShare is the share of all texts from which a word is the brand's or the
 	// domain's, unless half of its uses are in the one cluster; it applies from
 	// commonFrom texts on.
-	common, commonFrom = 0.08, 200
+	commonShare, commonFrom = 0.08, 200
 	// second is the share of the first phrase's score that another needs.
 	second = 0.3
-	// beside is that share where the first phrase is a single word, which by
-	// itself says too little.
-	beside = 0.08
 	// clearly is how much better a new name must be: see Rename.
 	clearly = 1.3
 )
@@ -52,11 +65,12 @@ type Counts struct {
 	terms map[string]*term
 }
 
-// term is one word or pair of words.
+// term is one word, by its stem, or two that follow each other with nothing but
+// filler between them.
 type term struct {
 	texts    int            // how many texts have it
 	position int            // sum of the places of its first occurrence
-	surfaces map[string]int // how it was written
+	surfaces map[string]int // how a word was written
 }
 
 // Add counts a text.
@@ -91,20 +105,30 @@ func (c *Counts) count(text string, by int) {
 		}
 		t.texts += by
 		t.position += by * at
-		if t.surfaces[surface] += by; t.surfaces[surface] <= 0 {
-			delete(t.surfaces, surface)
+		if surface != "" {
+			if t.surfaces[surface] += by; t.surfaces[surface] <= 0 {
+				delete(t.surfaces, surface)
+			}
 		}
 		if t.texts <= 0 {
 			delete(c.terms, folded)
 		}
 	}
-	tokens := words(text)
-	for i, w := range tokens {
-		if telling(w.folded) {
-			note(w.folded, w.surface, i)
+	before, at := "", 0 // the telling word before, in this clause
+	for i, w := range words(text) {
+		if !w.joined {
+			before = ""
 		}
-		if i > 0 && w.joined && telling(w.folded) && telling(tokens[i-1].folded) && w.folded != tokens[i-1].folded {
-			note(tokens[i-1].folded+" "+w.folded, tokens[i-1].surface+" "+w.surface, i-1)
+		switch {
+		case telling(w.folded):
+			key := stem(w.folded)
+			note(key, w.surface, i)
+			if before != "" && before != key && i-at <= reach {
+				note(before+" "+key, "", at)
+			}
+			before, at = key, i
+		case !filler[w.folded] && !between[w.folded]:
+			before = ""
 		}
 	}
 }
@@ -121,42 +145,67 @@ func telling(word string) bool {
 // Name is a name and what it is made of.
 type Name struct {
 	Text string
-	// Terms are the phrases in it, folded; none where the name is a quote.
+	// Terms are the words in it that tell, by their stems, in order; none where
+	// the name is a bare quote.
 	Terms []string
-	// Score is how well the best term tells the cluster from the others, by
-	// Counts at the time: comparable between clusters and over time.
+	// Score is how well the terms tell the cluster from the others, by Counts
+	// at the time: comparable between names of one cluster and over time.
 	Score float64
 }
+
+// Quote is something a cluster's members said, and who said it.
+type Quote struct{ Voice, Text string }
 
 // Cluster is what a name is made from.
 type Cluster struct {
 	ID     string
 	Counts *Counts
-	// Quote is the text of the most typical signal, the name where no phrase
-	// stands out.
+	// Quote is the text of the most typical signal, whose words are preferred.
 	Quote string
+	// Quotes are what the name may be cut out of, besides Quote; a sample of a
+	// large cluster is enough.
+	Quotes []Quote
+}
+
+// Key is equal for names that are alike: the same telling words, in any order and
+// form. Two clusters may not have names of one key.
+func Key(text string) string {
+	var stems []string
+	for _, w := range words(text) {
+		if telling(w.folded) || negating[w.folded] || strings.ContainsFunc(w.folded, unicode.IsDigit) {
+			stems = append(stems, stem(w.folded))
+		}
+	}
+	if len(stems) == 0 {
+		return strings.ToLower(text)
+	}
+	slices.Sort(stems)
+	return strings.Join(slices.Compact(stems), " ")
 }
 
 // Choose names one cluster of a workspace. all are the counts of all texts of
 // the workspace, those of the cluster included; taken says whether another
-// cluster has a name (ask case-insensitively).
-func Choose(c Cluster, all *Counts, taken func(text string) bool) Name {
+// cluster has a name of this key.
+func Choose(c Cluster, all *Counts, taken func(key string) bool) Name {
+	for _, h := range headlines(c, all) {
+		if !taken(Key(h.Text)) {
+			return h
+		}
+	}
 	ranked := rank(c.Counts, all)
 	picked := distinct(ranked)
-	most := min(phrases, len(picked))
-	for ; most <= len(picked) && most > 0; most++ {
-		n := compose(c.Counts, picked[:most])
-		if n.Text != "" && !taken(n.Text) {
+	for most := min(phrases, len(picked)); most <= len(picked) && most > 0; most++ {
+		if n := compose(c.Counts, all, picked[:most]); n.Text != "" && !taken(Key(n.Text)) {
 			return n
 		}
 	}
-	quote := Plain(c.Quote, MaxRunes)
+	quote := Plain(sentence(c.Quote), MaxRunes)
 	if quote == "" {
 		quote = "Signals " + Plain(strings.ReplaceAll(c.ID, "_", " "), 24)
 	}
 	quote = capital(quote)
 	for text, again := quote, 2; ; again++ {
-		if !taken(text) {
+		if !taken(Key(text)) {
 			return Name{Text: text}
 		}
 		ending := " (" + strconv.Itoa(again) + ")"
@@ -171,22 +220,22 @@ func ChooseAll(clusters []Cluster, all *Counts, present map[string]Name) map[str
 	slices.SortFunc(order, func(a, b Cluster) int { return cmp.Compare(a.ID, b.ID) })
 	given := map[string]Name{}
 	used := map[string]bool{}
-	taken := func(text string) bool { return used[strings.ToLower(text)] }
+	taken := func(key string) bool { return used[key] }
 	var open []Cluster
 	for _, c := range order { // who keeps its name comes first
 		old, named := present[c.ID]
 		old.Score = Score(c.Counts, all, old.Terms)
-		if !named || taken(old.Text) || Rename(old, Choose(c, all, func(string) bool { return false })) {
+		if !named || taken(Key(old.Text)) || Rename(old, Choose(c, all, func(string) bool { return false })) {
 			open = append(open, c)
 			continue
 		}
 		given[c.ID] = old
-		used[strings.ToLower(old.Text)] = true
+		used[Key(old.Text)] = true
 	}
 	for _, c := range open {
 		n := Choose(c, all, taken)
 		given[c.ID] = n
-		used[strings.ToLower(n.Text)] = true
+		used[Key(n.Text)] = true
 	}
 	return given
 }
@@ -201,16 +250,39 @@ func Rename(present, proposed Name) bool {
 	return proposed.Text != present.Text && proposed.Score > clearly*present.Score
 }
 
-// Score is how well the best of terms tells a cluster from the others by
-// present counts: share × log-odds, where share is the part of the
-// cluster's texts that have the term, pairs of words counting 1.6 times. 0
-// without terms.
+// Score is how well terms, in order, tell a cluster from the others by present
+// counts: the sum of their strengths and of those of neighbours said together, less a
+// part of the best for each that tells nothing. 0 without terms.
 func Score(c, all *Counts, terms []string) float64 {
-	best := 0.0
-	for _, t := range terms {
-		best = max(best, strength(c, all, t))
+	sum, best := 0.0, 0.0
+	weak := 0
+	for i, t := range terms {
+		s := worth(c, all, t)
+		best = max(best, s)
+		sum += s
+		if i > 0 {
+			sum += pairs * strength(c, all, terms[i-1]+" "+t)
+		}
 	}
-	return best
+	for _, t := range terms {
+		if worth(c, all, t) < idle*best {
+			weak++
+		}
+	}
+	return max(sum-noise*float64(weak)*best, 0)
+}
+
+// worth is the strength of a word, less where it fits every product or is somebody's
+// name.
+func worth(c, all *Counts, key string) float64 {
+	s := strength(c, all, key)
+	if generic[key] {
+		s *= anywhere
+	}
+	if branded(c, all, key) {
+		s *= proper
+	}
+	return s
 }
 
 // strength is share × log-odds of one term, with the workspace's frequency as
@@ -226,11 +298,36 @@ func strength(c, all *Counts, folded string) float64 {
 	odds := func(count, of float64) float64 {
 		return math.Log((count + expected) / (of + prior - count - expected + 0.5))
 	}
-	score := here / n * max(odds(here, n)-odds(elsewhere, others), 0)
-	if strings.Contains(folded, " ") {
-		score *= pairBonus
+	return here / n * max(odds(here, n)-odds(elsewhere, others), 0)
+}
+
+// common says whether a word is the brand's or the domain's: in many texts, and not
+// for the most part in this cluster.
+func common(c, all *Counts, key string) bool {
+	in, total := c.terms[key], all.terms[key]
+	return total != nil && all.texts >= commonFrom && float64(total.texts) > commonShare*float64(all.texts) && (in == nil || 2*in.texts < total.texts)
+}
+
+// branded says whether a word is mostly written as a name is, and not mostly used in
+// this cluster: "Chromecast" may be what a cluster is about.
+func branded(c, all *Counts, key string) bool {
+	t := all.terms[key]
+	if in := c.terms[key]; t == nil || in != nil && 2*in.texts >= t.texts {
+		return false
 	}
-	return score
+	return named(t)
+}
+
+// named says whether a word is written with a capital half of the time.
+func named(t *term) bool {
+	upper, total := 0, 0
+	for s, n := range t.surfaces {
+		total += n
+		if first, size := utf8.DecodeRuneInString(s); unicode.IsUpper(first) && s[size:] != strings.ToUpper(s[size:]) {
+			upper += n
+		}
+	}
+	return total >= 3 && 2*upper >= total
 }
 
 type scored struct {
@@ -242,18 +339,10 @@ type scored struct {
 func rank(c, all *Counts) []scored {
 	var found []scored
 	for folded, t := range c.terms {
-		if t.texts < 2 && c.texts > 2 {
+		if (t.texts < 2 && c.texts > 2) || generic[folded] || strings.Contains(folded, " ") || common(c, all, folded) {
 			continue
 		}
-		total := all.terms[folded]
-		if total == nil {
-			continue
-		}
-		frequent := all.texts >= commonFrom && float64(total.texts) > common*float64(all.texts)
-		if frequent && 2*t.texts < total.texts {
-			continue
-		}
-		if score := strength(c, all, folded); score > 0 {
+		if score := worth(c, all, folded); score > 0 {
 			found = append(found, scored{folded, score})
 		}
 	}
@@ -266,27 +355,13 @@ func rank(c, all *Counts) []scored {
 	return found
 }
 
-// distinct keeps, best first, the terms that say something the ones before do
-// not: none that shares a word, by its stem, with a better one, and none much
-// weaker than the best.
+// distinct keeps, best first, the terms that are not much weaker than the best.
 func distinct(ranked []scored) []scored {
 	const enough = 5
-	said := map[string]bool{}
 	var kept []scored
 	for _, t := range ranked {
-		least := second
-		if len(kept) == 1 && !strings.Contains(kept[0].folded, " ") {
-			least = beside
-		}
-		if len(kept) == enough || t.score < least*ranked[0].score {
+		if len(kept) == enough || t.score < second*ranked[0].score {
 			break
-		}
-		parts := strings.Fields(t.folded)
-		if slices.ContainsFunc(parts, func(w string) bool { return said[stem(w)] }) {
-			continue
-		}
-		for _, w := range parts {
-			said[stem(w)] = true
 		}
 		kept = append(kept, t)
 	}
@@ -295,7 +370,7 @@ func distinct(ranked []scored) []scored {
 
 // compose writes terms as a name: in the order in which customers say them, as
 // they mostly write them.
-func compose(c *Counts, terms []scored) Name {
+func compose(c, all *Counts, terms []scored) Name {
 	ordered := slices.Clone(terms)
 	place := func(s scored) float64 {
 		t := c.terms[s.folded]
@@ -306,8 +381,7 @@ func compose(c *Counts, terms []scored) Name {
 	written := ""
 	for i, s := range ordered {
 		if i > 0 {
-			before := ordered[i-1].folded
-			if pair := c.terms[before+" "+s.folded]; pair != nil && pair.texts > 1 {
+			if pair := c.terms[ordered[i-1].folded+" "+s.folded]; pair != nil && pair.texts > 1 {
 				written += " " // customers say them together
 			} else {
 				written += ", "
@@ -315,7 +389,10 @@ func compose(c *Counts, terms []scored) Name {
 		}
 		written += surface(c.terms[s.folded])
 		n.Terms = append(n.Terms, s.folded)
-		n.Score = max(n.Score, s.score)
+	}
+	n.Score = Score(c, all, n.Terms)
+	if !slices.ContainsFunc(terms, func(s scored) bool { return !judged[s.folded] }) {
+		written = "General opinions (" + written + ")" // praise and blame of nothing in particular
 	}
 	n.Text = capital(Plain(written, MaxRunes))
 	return n

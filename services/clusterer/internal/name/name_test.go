@@ -1,6 +1,9 @@
 package name
 
 import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
@@ -60,7 +63,7 @@ func TestNamesAreWhatSetsAClusterApart(t *testing.T) {
 	want := map[string]string{
 		"clu_export":  "CSV export",
 		"clu_dark":    "Dark mode",
-		"clu_billing": "Charged twice, refund",
+		"clu_billing": "Charged twice",
 		"clu_login":   "SSO login",
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -128,7 +131,7 @@ func TestNextPhraseTellsTwoApart(t *testing.T) {
 	clusters, all := world(feedback)
 	c := clusters["clu_billing"]
 	first := Choose(c, all, nobody)
-	other := Choose(c, all, func(text string) bool { return text == first.Text })
+	other := Choose(c, all, func(key string) bool { return key == Key(first.Text) })
 	if other.Text == first.Text || other.Text == "" {
 		t.Errorf("the second name is %q", other.Text)
 	}
@@ -246,4 +249,67 @@ func FuzzPlain(f *testing.F) {
 			t.Errorf("%q", p)
 		}
 	})
+}
+
+//go:embed testdata/labelled.jsonl
+var labelled []byte
+
+// The figures are those of `throughline eval name` on this file.
+func TestNamesTellLabelsApart(t *testing.T) {
+	t.Parallel()
+	var texts []Text
+	for line := range bytes.Lines(labelled) {
+		var x Text
+		if err := json.Unmarshal(line, &x); err != nil {
+			t.Fatal(err)
+		}
+		texts = append(texts, x)
+	}
+	named, m := Measure(texts)
+	if m.Labels != 38 || m.Alike > 0 || m.ToldApart < 0.85 || m.SharesWord < 0.6 || m.Words > 5 {
+		t.Errorf("%+v\n%v", m, named)
+	}
+	again, _ := Measure(texts)
+	if !reflect.DeepEqual(named, again) {
+		t.Error("the same texts are named in two ways")
+	}
+}
+
+func TestNamesReadAsHeadlines(t *testing.T) {
+	t.Parallel()
+	clusters, all := world(map[string][]string{
+		"clu_songs": {"I can't play my songs offline any more", "It can't play songs offline", "can't play songs offline!!!", "why can I not play songs offline?"},
+		"clu_bar":   {"There isn't a search bar", "the search bar is gone", "no search bar any more", "give me the search bar back"},
+		"clu_good":  {"Awesome!", "awesome app", "Great, just great", "great"},
+		"clu_in":    {"I am unable to log in", "cannot log in since Monday", "we can't log in to the app"},
+	})
+	for id, want := range map[string]string{"clu_songs": "Can't play songs offline", "clu_bar": "No search bar", "clu_in": "Unable to log in"} {
+		if n := Choose(clusters[id], all, nobody); !strings.EqualFold(n.Text, want) && Key(n.Text) != Key(want) {
+			t.Errorf("%s is named %q, not %q", id, n.Text, want)
+		}
+	}
+	if n := Choose(clusters["clu_good"], all, nobody); !strings.HasPrefix(n.Text, "General opinions") {
+		t.Errorf("praise of nothing in particular is named %q", n.Text)
+	}
+	if Key("Search bar missing") != Key("Missing search bars") || Key("Play songs") == Key("Can't play songs") {
+		t.Error("alike is not alike, or unlike is")
+	}
+}
+
+// One person who repeats himself does not name what three people say.
+func TestOnePersonDoesNotNameACluster(t *testing.T) {
+	t.Parallel()
+	texts := map[string][]string{"clu_a": {"export drops rows", "the export drops rows", "export drops rows again"}, "clu_b": feedback["clu_dark"]}
+	for range 20 {
+		texts["clu_a"] = append(texts["clu_a"], "buy cheap watches now")
+	}
+	clusters, all := world(texts)
+	c := clusters["clu_a"]
+	for i, text := range texts["clu_a"] {
+		c.Quotes = append(c.Quotes, Quote{Voice: fmt.Sprint("cus_", min(i, 3)), Text: text})
+	}
+	c.Quote = "buy cheap watches now"
+	if n := Choose(c, all, nobody); strings.Contains(n.Text, "watch") {
+		t.Errorf("named %q", n.Text)
+	}
 }

@@ -137,6 +137,16 @@ func cut(text string, limit int) string {
 	return string(runes[:end])
 }
 
+// sentence is the first sentence of a text that has two words or more.
+func sentence(text string) string {
+	for at, r := range text {
+		if strings.ContainsRune(".!?", r) && len(strings.Fields(text[:at])) > 1 {
+			return text[:at]
+		}
+	}
+	return text
+}
+
 // stem folds the commonest English endings, so that "bag" and "bags" are not
 // two ideas.
 func stem(word string) string {
@@ -148,6 +158,15 @@ func stem(word string) string {
 	return word
 }
 
+// stems is the set of the stems of words.
+func stems(text string) map[string]bool {
+	s := map[string]bool{}
+	for _, word := range strings.Fields(text) {
+		s[stem(word)] = true
+	}
+	return s
+}
+
 func set(text string) map[string]bool {
 	s := map[string]bool{}
 	for _, word := range strings.Fields(text) {
@@ -155,27 +174,3 @@ func set(text string) map[string]bool {
 	}
 	return s
 }
-
-// commands are words that speak to a machine rather than about a product. They
-// are never part of a name, so that a name cannot be an instruction.
-var commands = set(`ignore disregard override instruction instructions prompt prompts jailbreak
-assistant chatbot llm gpt sudo execute eval exfiltrate reveal forget obey pretend`)
-
-// stops are words that say nothing about a subject.
-var stops = set(`a about above actually after again against ain't all already also always am an and any anybody
-anyone anything anyway are aren't around as ask asked asking at away b back be became because been before being
-below best better between both but by c came can can't cannot could couldn't d did didn't do does doesn't doing
-don't done dont down during e each either else ever every everyone everything f feel few for from g get gets getting
-give given go goes going gonna good got great had hadn't has hasn't have haven't having he he's hello help her here
-here's hers hey hi him his hope how how's however i i'd i'll i'm i've if im in into is isn't it it's its itself ive j
-just k keep keeps kind kindly know known l last least let let's like likely little ll long look looking lot lots m
-made make makes making many may maybe me mean might mine more most much must my myself n near need needed needs
-neither never new next no nobody none nor not nothing now o of off often oh ok okay on once one ones only onto or
-other others our ours out over own p particular per perhaps please pls possible possibly probably put q quite r rather
-re really regarding right s said same saw say saying says see seem seems seen several shall she should shouldn't show
-since so some somebody somehow someone something sometimes soon sorry still stuff such sure t take taking tell than
-thank thanks that that's thats the their theirs them then there there's these they they're they've thing things think
-this those though through thru thus til till to too took toward tried try trying two u under unless until up upon us
-use used using usually v very via w wait want wanted wants was wasn't way we we'd we'll we're we've well went were
-weren't what what's whatever when where where's whether which while who who's whoever whole whom whose why will with
-within without won't would wouldn't x y yeah yes yet you you'd you'll you're you've your yours yourself z`)

@@ -1,9 +1,6 @@
 package space
 
-import (
-	"math"
-	"slices"
-)
+import "slices"
 
 // liveNodes are the slots in use, in slot order.
 func (s *Space) liveNodes() []int32 {
@@ -16,36 +13,31 @@ func (s *Space) liveNodes() []int32 {
 	return live
 }
 
-// weight is what listing a neighbour counts, in weightUnits: half of the cube of
-// the similarity over the geometric mean of what is usual around the two, so
-// that crowded and sparse places weigh alike whatever the scale of the vectors,
-// and two nodes that list each other share a whole edge. Near-copies count no
-// more than closest. It is nothing where the neighbour is much nearer to its own
-// neighbours than to this one.
-//
-// Local scaling is that of Zelnik-Manor and Perona, "Self-tuning spectral
-// clustering" (2004), on cosines.
-func (s *Space) weight(slot int32, c neighbour) int64 {
-	const closest = 2.5 // of the squared ratio
-	usual := s.nodes[c.node].usual
-	if float64(c.similarity) < max(s.options.Outlier*float64(usual), s.options.MinSimilarity) {
+// weight is what listing a neighbour counts, in weightUnits: half of cos⁴, so
+// that two nodes that list each other share a whole edge. It is nothing where
+// the neighbour is much nearer to its own neighbours than to this one.
+func (s *Space) weight(c neighbour) int64 {
+	if c.similarity < s.nodes[c.node].reach {
 		return 0
 	}
-	squared := float64(c.similarity) * float64(c.similarity) / (float64(s.nodes[slot].usual) * float64(usual))
-	squared = min(squared, closest)
-	return int64(squared * math.Sqrt(squared) / 2 * weightUnit)
+	square := float64(c.similarity) * float64(c.similarity)
+	return int64(square * square / 2 * weightUnit)
 }
 
-// usual is the mean similarity of a node to its nearest ones, and at least
-// Options.MinSimilarity. It stays as it is between refreshes, so that weights
-// taken away are those that were added.
-func (s *Space) usual(near []neighbour) float32 {
-	sum, count := float32(0), float32(0)
-	for _, c := range near[:min(s.options.Neighbours, len(near))] {
+// reach is how near another must be to count as a neighbour of a node with these
+// nearest ones: a share of their mean similarity. It stays as it is between
+// refreshes, so that weights taken away are those that were added.
+func (s *Space) reach(near []neighbour) float32 {
+	sum, count := float32(0), 0
+	for _, c := range near[:min(s.k, len(near))] {
 		sum += c.similarity
 		count++
 	}
-	return max(float32(s.options.MinSimilarity), sum/max(count, 1))
+	least := float32(s.options.MinSimilarity)
+	if count == 0 {
+		return least
+	}
+	return max(least, float32(s.options.Outlier)*sum/float32(count))
 }
 
 // attach puts an item on a node that is there.
@@ -108,7 +100,7 @@ func (s *Space) addNode(at int32, r row, found []neighbour) int32 {
 	} else {
 		s.cells.add(slot, r)
 	}
-	s.nodes[slot].usual = s.usual(found)
+	s.nodes[slot].reach = s.reach(found)
 	for _, c := range found {
 		if float64(c.similarity) < s.options.MinSimilarity {
 			break
@@ -132,11 +124,11 @@ func (s *Space) list(slot int32, c neighbour) {
 	if at >= listLength {
 		return
 	}
-	if at < s.options.Neighbours {
-		s.tie(slot, c.node, s.weight(slot, c))
-		if len(n.near) >= s.options.Neighbours {
-			pushed := n.near[s.options.Neighbours-1]
-			s.tie(slot, pushed.node, -s.weight(slot, pushed))
+	if at < s.k {
+		s.tie(slot, c.node, s.weight(c))
+		if len(n.near) >= s.k {
+			pushed := n.near[s.k-1]
+			s.tie(slot, pushed.node, -s.weight(pushed))
 		}
 	}
 	if len(n.near) == listLength {
@@ -190,7 +182,7 @@ func (s *Space) removeNode(slot int32) {
 	s.free = append(s.free, slot)
 	s.live--
 	for _, by := range orphans {
-		if len(s.nodes[by].near) >= s.options.Neighbours || len(s.nodes[by].near) >= s.live-1 {
+		if len(s.nodes[by].near) >= s.k || len(s.nodes[by].near) >= s.live-1 {
 			continue
 		}
 		for _, c := range s.candidates(s.vectors.row(by), listLength, by) {
@@ -206,11 +198,11 @@ func (s *Space) removeNode(slot int32) {
 func (s *Space) unlist(slot, other int32) {
 	n := &s.nodes[slot]
 	at := slices.IndexFunc(n.near, func(c neighbour) bool { return c.node == other })
-	if at < s.options.Neighbours {
-		s.tie(slot, other, -s.weight(slot, n.near[at]))
-		if len(n.near) > s.options.Neighbours {
-			risen := n.near[s.options.Neighbours]
-			s.tie(slot, risen.node, s.weight(slot, risen))
+	if at < s.k {
+		s.tie(slot, other, -s.weight(n.near[at]))
+		if len(n.near) > s.k {
+			risen := n.near[s.k]
+			s.tie(slot, risen.node, s.weight(risen))
 		}
 	}
 	n.near = slices.Delete(n.near, at, at+1)
@@ -222,20 +214,20 @@ func (s *Space) unlist(slot, other int32) {
 func (s *Space) eachEdge(slot int32, visit func(other int32, weight int64)) {
 	n := &s.nodes[slot]
 	for i, c := range n.near {
-		if i == s.options.Neighbours {
+		if i == s.k {
 			break
 		}
-		if w := s.weight(slot, c); w > 0 {
+		if w := s.weight(c); w > 0 {
 			visit(c.node, w)
 		}
 	}
 	for _, by := range n.listedBy {
 		for i, c := range s.nodes[by].near {
-			if i == s.options.Neighbours {
+			if i == s.k {
 				break
 			}
 			if c.node == slot {
-				if w := s.weight(by, c); w > 0 {
+				if w := s.weight(c); w > 0 {
 					visit(by, w)
 				}
 				break

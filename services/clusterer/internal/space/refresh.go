@@ -11,8 +11,9 @@ func (s *Space) refresh() {
 	s.since = 0
 	s.refreshes++
 	live := s.liveNodes()
+	s.k = edges(len(live))
 	for _, slot := range live {
-		s.nodes[slot].usual = s.usual(s.nodes[slot].near)
+		s.nodes[slot].reach = s.reach(s.nodes[slot].near)
 	}
 	g := s.network(live)
 	present := make([]int32, len(live))
@@ -43,8 +44,8 @@ func (s *Space) divide(g *network, present []int32) []int32 {
 		rounds = 2
 
 		smallest    = 0.5 // resolution
-		enough      = 0.04
-		adjustments = 8
+		enough      = 0.15
+		adjustments = 4
 	)
 	target := func(c []int32) float64 { return max(s.options.Theta*effective(c), smallest) }
 	found := g.leiden(present, s.resolution, rounds)

@@ -17,7 +17,7 @@ import (
 // What can be derived (degrees, reverse lists, cell lists, centroid sums, pins)
 // is not in it: it is derived on the way in, from integers, so exactly.
 
-var snapshotMagic = [8]byte{'T', 'L', 's', 'p', 'a', 'c', 'e', 2}
+var snapshotMagic = [8]byte{'T', 'L', 's', 'p', 'a', 'c', 'e', 1}
 
 // ErrSnapshot is what every failure to restore wraps.
 var ErrSnapshot = errors.New("snapshot is damaged or of another kind")
@@ -32,7 +32,7 @@ func (s *Space) MarshalBinary() ([]byte, error) {
 		return nil, fmt.Errorf("marshal space: %w", err)
 	}
 	w.text(string(options))
-	for _, n := range []int{s.dimensions, s.machine, s.since, s.refreshes, s.minted, s.cells.trained, len(s.items), len(s.nodes), len(s.labels), len(s.free), len(s.lineage), len(s.decisions), len(s.cells.centroids)} {
+	for _, n := range []int{s.dimensions, s.machine, s.k, s.since, s.refreshes, s.minted, s.cells.trained, len(s.items), len(s.nodes), len(s.labels), len(s.free), len(s.lineage), len(s.decisions), len(s.cells.centroids)} {
 		w.number(int64(n))
 	}
 	w.number(int64(math.Float64bits(s.resolution)))
@@ -51,7 +51,7 @@ func (s *Space) MarshalBinary() ([]byte, error) {
 			continue
 		}
 		w.number(int64(n.community))
-		w.number(int64(math.Float32bits(n.usual)))
+		w.number(int64(math.Float32bits(n.reach)))
 		if s.cells.ready() {
 			w.number(int64(s.cells.cell[slot]))
 		}
@@ -132,7 +132,7 @@ func (s *Space) UnmarshalBinary(data []byte) error {
 }
 
 func (s *Space) restore(r *reader) {
-	s.machine, s.since = r.count(), r.count()
+	s.machine, s.k, s.since = r.count(), r.count(), r.count()
 	s.refreshes, s.minted, s.cells.trained = r.count(), r.count(), r.count()
 	items, nodes, labels, free := r.length(), r.length(), r.length(), r.length()
 	lineage, decisions, centroids := r.length(), r.length(), r.length()
@@ -155,7 +155,7 @@ func (s *Space) restore(r *reader) {
 		}
 		s.live++
 		n.community = r.index(labels)
-		n.usual = math.Float32frombits(uint32(r.number()))
+		n.reach = math.Float32frombits(uint32(r.number()))
 		if centroids > 0 {
 			s.cells.cell[slot] = r.index(centroids)
 		}
@@ -219,8 +219,8 @@ func (s *Space) rebuild() {
 		}
 		for i, c := range n.near {
 			s.nodes[c.node].listedBy = append(s.nodes[c.node].listedBy, slot)
-			if i < s.options.Neighbours {
-				s.tie(slot, c.node, s.weight(slot, c))
+			if i < s.k {
+				s.tie(slot, c.node, s.weight(c))
 			}
 		}
 		if s.cells.ready() {

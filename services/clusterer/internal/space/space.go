@@ -24,7 +24,7 @@
 //
 // The method is that of the team's measurements (reference, sections 0 and D):
 // Traag, Waltman and van Eck, "From Louvain to Leiden" (2019) on a k-nearest-
-// neighbour graph whose weights are scaled to what is usual around each node.
+// neighbour graph with edge weights cos⁴.
 package space
 
 import (
@@ -43,11 +43,9 @@ type Options struct {
 	// Use the workspace id.
 	Seed string
 	// Theta is the granularity: resolution = Theta × the effective number of
-	// clusters (the exponential of the entropy of their sizes). 0.08 is coarse,
-	// 0.20 fine.
+	// clusters (the exponential of the entropy of their sizes). 0.04 is coarse,
+	// 0.10 fine.
 	Theta float64
-	// Neighbours is how many of a signal's nearest are tied to it. At most 32.
-	Neighbours int
 	// Candidates is how many nearest nodes are looked at per signal.
 	Candidates int
 	// MinSimilarity is the cosine below which two signals are never neighbours.
@@ -61,8 +59,8 @@ type Options struct {
 	// node of another instead of becoming a node.
 	DuplicateSimilarity float64
 	// RefreshEvery and RefreshShare: the whole graph is divided anew after
-	// RefreshShare × nodes have come or gone; in small worlds after RefreshEvery,
-	// or twice that share where this is less.
+	// max(RefreshEvery, RefreshShare × nodes) new nodes. Worlds smaller than
+	// RefreshEvery are refreshed each time they have doubled, from 32 on.
 	RefreshEvery int
 	RefreshShare float64
 	// LocalMoves bounds how many neighbours are reconsidered per insert.
@@ -75,13 +73,12 @@ type Options struct {
 // Default are the options everything was measured with.
 func Default() Options {
 	return Options{
-		Theta:               0.14,
-		Neighbours:          26,
-		Candidates:          40,
+		Theta:               0.07,
+		Candidates:          36,
 		MinSimilarity:       0.05,
 		Outlier:             0.5,
 		DuplicateSimilarity: 0.985,
-		RefreshEvery:        200,
+		RefreshEvery:        250,
 		RefreshShare:        0.1,
 		LocalMoves:          20,
 		ExactBelow:          2000,
@@ -176,8 +173,8 @@ type Neighbour struct {
 
 const (
 	// listLength is how many nearest neighbours a node remembers; the first
-	// Options.Neighbours are edges, the others stand in when one of those leaves.
-	listLength = 32
+	// k(n) are edges, the others stand in when one of those leaves.
+	listLength = 20
 	// weightUnit makes edge weights integers, so that degrees are exact sums
 	// whatever the order of additions and removals.
 	weightUnit = 1 << 20
@@ -204,6 +201,7 @@ type Space struct {
 	machine int              // labels made by the machine, for the next id
 	lineage []LineageEvent   // the machine's
 
+	k          int   // edges per node, as of the last refresh
 	total      int64 // sum of all degrees
 	resolution float64
 	since      int // nodes come and gone since the last refresh
@@ -232,7 +230,7 @@ type node struct {
 	last      int32 // and the last, where there are several
 	community int32 // the cluster the machine has it in
 	degree    int64
-	usual     float32     // its mean similarity to its nearest
+	reach     float32     // similarity from which another counts as its neighbour
 	near      []neighbour // the nearest, nearest first
 	listedBy  []int32     // nodes that have this one among their nearest
 }
@@ -258,9 +256,19 @@ func New(dimensions int, o Options) *Space {
 		index:      map[string]int32{},
 		vectors:    newVectors(dimensions),
 		byID:       map[string]int32{},
+		k:          edges(0),
 		resolution: 1,
 		redirect:   map[int32]int32{},
 	}
+}
+
+// edges is k(n), the neighbours per node that count in a world of n nodes:
+// clamp(round(2.2 ln n − 8), 4, 15).
+func edges(n int) int {
+	if n < 2 {
+		return 4
+	}
+	return min(max(int(math.Round(2.2*math.Log(float64(n))-8)), 4), 15)
 }
 
 // Insert takes in a signal and says where it belongs, with everything else
@@ -309,9 +317,10 @@ func (s *Space) place(id string, r row) int32 {
 
 // due says whether enough has changed to divide the graph anew.
 func (s *Space) due() bool {
-	const first = 16 // nodes
-	share := s.options.RefreshShare * float64(s.live)
-	return s.live >= first && float64(s.since) >= max(share, min(2*share, float64(s.options.RefreshEvery)))
+	if s.live < s.options.RefreshEvery {
+		return s.live >= 32 && s.since*2 >= s.live
+	}
+	return s.since >= s.options.RefreshEvery && float64(s.since) >= s.options.RefreshShare*float64(s.live)
 }
 
 // Remove takes a signal out. Nobody else is reassigned by it: neighbours that

@@ -77,13 +77,29 @@ func (a *API) history(w http.ResponseWriter, r *http.Request, ws Workspace) erro
 	return list(w, r, ws, read.Page[read.Event]{Items: events})
 }
 
+func (a *API) explain(w http.ResponseWriter, r *http.Request, ws Workspace) error {
+	e, err := ws.Explain(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return answer(w, http.StatusOK, e)
+}
+
+func (a *API) ranks(w http.ResponseWriter, r *http.Request, ws Workspace) error {
+	days, err := ws.RankDays(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return list(w, r, ws, read.Page[read.RankDay]{Items: days})
+}
+
 func (a *API) feedback(w http.ResponseWriter, r *http.Request, ws Workspace) error {
 	q := r.URL.Query()
 	n, err := limit(q)
 	if err != nil {
 		return err
 	}
-	sources := []string{string(feedback.Slack), string(feedback.Intercom), string(feedback.Zendesk), string(feedback.Webhook), string(feedback.Import)}
+	sources := []string{string(feedback.Slack), string(feedback.Intercom), string(feedback.Zendesk), string(feedback.Webhook), string(feedback.Email), string(feedback.Import)}
 	if err := oneOf("source", q.Get("source"), sources...); err != nil {
 		return err
 	}

@@ -85,6 +85,14 @@ func (l local) Signals(ctx context.Context, cluster string, limit int, cursor st
 	return l.read.Signals(ctx, l.id, cluster, limit, cursor)
 }
 
+func (l local) Explain(ctx context.Context, cluster string) (read.Explanation, error) {
+	return l.read.Explain(ctx, l.id, cluster)
+}
+
+func (l local) RankDays(ctx context.Context, cluster string) ([]read.RankDay, error) {
+	return l.read.RankDays(ctx, l.id, cluster)
+}
+
 func (l local) History(ctx context.Context, cluster string) ([]read.Event, error) {
 	return l.read.History(ctx, l.id, cluster)
 }

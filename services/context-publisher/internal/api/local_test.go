@@ -82,7 +82,7 @@ func TestOverTheRealStore(t *testing.T) {
 	if len(ranked.Items) != 2 || ranked.Items[0].ID != "clu_exports" || ranked.Items[0].Rank != 1 || ranked.Position == 0 || ranked.AsOf.IsZero() || ranked.LagMS != 0 {
 		t.Errorf("%+v", ranked)
 	}
-	if c := ranked.Items[0]; c.Score < ranked.Items[1].Score || fmt.Sprintf("%.6f", c.Terms.Reach+c.Terms.Worth+c.Terms.Severity+c.Terms.Momentum) != fmt.Sprintf("%.6f", c.Score) {
+	if c := ranked.Items[0]; c.Score < ranked.Items[1].Score || fmt.Sprintf("%.6f", c.Terms.Reach+c.Terms.Worth+c.Terms.Severity+c.Terms.Momentum+c.Terms.Churn+c.Terms.Boost) != fmt.Sprintf("%.6f", c.Score) {
 		t.Errorf("the terms %+v are not the score %v", c.Terms, c.Score)
 	}
 	taken := s.do(t, "POST", "/v1/clusters/clu_dark/decisions", apitest.Token("acme"), `{"action":"rename","name":"Night theme"}`, "Idempotency-Key", "one")

@@ -49,6 +49,10 @@ type Workspace interface {
 	Cluster(ctx context.Context, id string) (read.Cluster, error)
 	Signals(ctx context.Context, cluster string, limit int, cursor string) (read.Page[read.Signal], error)
 	History(ctx context.Context, cluster string) ([]read.Event, error)
+	// Explain gives a ranked cluster's arithmetic with what would move it.
+	Explain(ctx context.Context, cluster string) (read.Explanation, error)
+	// RankDays gives its rank day by day, newest first.
+	RankDays(ctx context.Context, cluster string) ([]read.RankDay, error)
 	Feedback(ctx context.Context, q read.FeedbackQuery) (read.Page[read.Item], error)
 	FeedbackItem(ctx context.Context, id string) (read.Item, error)
 	Tickets(ctx context.Context, limit int, cursor string) (read.Page[read.TicketHead], error)

@@ -107,9 +107,9 @@ func (b builder) counts(ctx context.Context, d *Digest, _ map[string]uint32) err
 func (b builder) clusters(ctx context.Context, d *Digest, was map[string]uint32) error {
 	since, until := d.Since.UnixMicro(), d.Until.UnixMicro()
 	prior := d.Since.Add(-d.Until.Sub(d.Since)).UnixMicro()
-	rows, err := b.db.Conn().Query(ctx, `SELECT c.id, c.name, c.kind, toUInt32(c.rank), c.score, c.term_reach, c.term_worth, c.term_severity, c.term_momentum,
+	rows, err := b.db.Conn().Query(ctx, `SELECT c.id, c.name, c.kind, toUInt32(c.rank), c.score, c.term_reach, c.term_worth, c.term_severity, c.term_momentum, c.term_churn, c.term_boost,
 			c.voices, c.accounts, c.first_seen, a.today, a.prior, s.quote, s.item
-		FROM (SELECT id, name, kind, rank, score, term_reach, term_worth, term_severity, term_momentum, voices, accounts, first_seen, medoid
+		FROM (SELECT id, name, kind, rank, score, term_reach, term_worth, term_severity, term_momentum, term_churn, term_boost, voices, accounts, first_seen, medoid
 			FROM ranked_clusters WHERE workspace = ? AND status != 'ignored') AS c
 		LEFT JOIN (SELECT cluster,
 				uniqExactIf(customer, said_at >= fromUnixTimestamp64Micro(?) AND said_at < fromUnixTimestamp64Micro(?)) AS today,
@@ -125,7 +125,7 @@ func (b builder) clusters(ctx context.Context, d *Digest, was map[string]uint32)
 		var e Entry
 		var kind string
 		var first time.Time
-		if err := rows.Scan(&e.Cluster, &e.Name, &kind, &e.Rank, &e.Score, &e.Terms.Reach, &e.Terms.Worth, &e.Terms.Severity, &e.Terms.Momentum,
+		if err := rows.Scan(&e.Cluster, &e.Name, &kind, &e.Rank, &e.Score, &e.Terms.Reach, &e.Terms.Worth, &e.Terms.Severity, &e.Terms.Momentum, &e.Terms.Churn, &e.Terms.Boost,
 			&e.Voices, &e.Accounts, &first, &e.Today, &e.DayPrior, &e.Quote, &e.Item); err != nil {
 			return failed("rank clusters", err)
 		}
@@ -158,7 +158,7 @@ func why(e Entry) string {
 	for _, t := range []struct {
 		name string
 		by   float64
-	}{{"worth", e.Terms.Worth}, {"severity", e.Terms.Severity}, {"momentum", e.Terms.Momentum}} {
+	}{{"worth", e.Terms.Worth}, {"severity", e.Terms.Severity}, {"momentum", e.Terms.Momentum}, {"churn", e.Terms.Churn}} {
 		if t.by > by {
 			largest, by = t.name, t.by
 		}

@@ -125,6 +125,8 @@ func terms(t brief.Terms) []term {
 		{Name: "worth", Value: t.Worth, Tells: "what their accounts are worth a year"},
 		{Name: "severity", Value: t.Severity, Tells: "how bad it is for them"},
 		{Name: "momentum", Value: t.Momentum, Tells: "more or fewer voices than usual"},
+		{Name: "churn", Value: t.Churn, Tells: "how many of them speak of leaving"},
+		{Name: "boost", Value: t.Boost, Tells: "what the workspace adds for this kind"},
 	}
 }
 

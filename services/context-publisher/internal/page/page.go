@@ -53,6 +53,7 @@ const maxForm = 256 << 10
 type Options struct {
 	Keyring *access.Keyring
 	Open    api.Open
+	Desk    Desk
 	Logger  *slog.Logger
 	Now     func() time.Time
 	Random  io.Reader
@@ -99,6 +100,10 @@ func (p *Page) Register(mux *http.ServeMux) {
 		"GET /tickets/{tracker}/{key}": p.ticket,
 		"GET /feedback":                p.feedback,
 		"GET /feedback/{id}":           p.feedbackItem,
+		"GET /inbox":                   p.inbox,
+		"GET /decisions":               p.decisions,
+		"GET /connections":             p.connections,
+		"GET /operations":              p.operations,
 		"GET /digest":                  p.digestToday,
 		"GET /digest/{date}":           p.digest,
 	} {

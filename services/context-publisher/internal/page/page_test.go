@@ -37,7 +37,7 @@ func serveWorld(t *testing.T, fill func(*apitest.World)) site {
 	world := apitest.New()
 	fill(world)
 	log := new(bytes.Buffer)
-	p, err := page.New(page.Options{Keyring: apitest.Keys("acme", "globex"), Open: world.Open, Logger: slog.New(slog.NewTextHandler(log, nil)),
+	p, err := page.New(page.Options{Keyring: apitest.Keys("acme", "globex"), Open: world.Open, Desk: desk{feedback.ID("clu", "acme", export)}, Logger: slog.New(slog.NewTextHandler(log, nil)),
 		Now: func() time.Time { return apitest.Now }, Random: rand.Reader})
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +117,8 @@ func views(s site) map[string]string {
 		"/": export, "/?q=okta&kind=feature_request": "Single sign-on", "/clusters/" + s.cluster(): "The arithmetic of this rank",
 		"/tickets": "changed since picked up", "/tickets/jira/PROJ-142": "when work began", "/tickets/jira/PROJ-142?revision=1": "revision 1 as it was",
 		"/tickets/github/acme%2Fscanner%2331": "Zebra TC52", "/feedback": "shipment list", "/feedback?q=okta&source=slack": "Okta",
-		"/feedback/" + feedback.ID("itm", "acme", "Please, dark mode on the tablet."): "What was heard in it", "/digest/2026-11-22": "Rising", "/digest/2026-11-21": "No digest of this day",
+		"/feedback/" + feedback.ID("itm", "acme", "Please, dark mode on the tablet."): "What was heard in it", "/digest/2026-11-22": "Rising", "/inbox": "PROJ-142", "/decisions": "maya",
+		"/connections": "Connect another one", "/operations": "Last hour", "/digest/2026-11-21": "No digest of this day",
 	}
 }
 
@@ -178,7 +179,7 @@ func TestHostileWordsAreText(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	b := s.browser(t, apitest.Token("acme"))
-	for _, path := range []string{"/clusters/" + s.cluster(), "/tickets/jira/PROJ-142", "/feedback?q=ignore+previous", "/feedback/" + feedback.ID("itm", "acme", apitest.Hostile)} {
+	for _, path := range []string{"/clusters/" + s.cluster(), "/inbox", "/tickets/jira/PROJ-142", "/feedback?q=ignore+previous", "/feedback/" + feedback.ID("itm", "acme", apitest.Hostile)} {
 		_, body := b.get(path)
 		if !strings.Contains(body, "Ignore previous instructions") {
 			t.Errorf("%s does not show the words, so that this shows nothing", path)

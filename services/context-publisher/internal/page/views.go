@@ -29,11 +29,13 @@ type roadmapView struct {
 }
 
 // row is a cluster in the ranking: Top is the best score on the page, which bars are
-// drawn against, and Short what it lacks to the cluster above it.
+// drawn against, Short what it lacks to the cluster above it, and Days how many people
+// spoke on each.
 type row struct {
 	read.Cluster
 	Top, Short float64
 	Above      string
+	Days       []column
 }
 
 func (p *Page) roadmap(req *request) error {
@@ -48,11 +50,17 @@ func (p *Page) roadmap(req *request) error {
 		return err
 	}
 	top := 0.01
+	var ids []string
 	for _, c := range page.Items {
 		top = max(top, c.Score)
+		ids = append(ids, c.ID)
+	}
+	days, err := p.o.Desk.Days(req.r.Context(), req.who.Workspace, ids, p.o.Now(), drawnDays)
+	if err != nil {
+		return err
 	}
 	for i, c := range page.Items {
-		r := row{Cluster: c, Top: top}
+		r := row{Cluster: c, Top: top, Days: timeline(days[c.ID], p.o.Now())}
 		if i > 0 && c.Rank > 1 && page.Items[i-1].Rank == c.Rank-1 {
 			r.Short, r.Above = page.Items[i-1].Score-c.Score, page.Items[i-1].Name
 		}
@@ -80,6 +88,7 @@ type clusterView struct {
 	Asking  []asking
 	History []read.Event
 	Others  []read.Cluster
+	Map     []dot
 }
 
 // asking is an account, or a customer without one, and how often it spoke.
@@ -114,6 +123,16 @@ func (p *Page) cluster(req *request) error {
 	if err != nil {
 		return err
 	}
+	days, err := p.o.Desk.Days(ctx, req.who.Workspace, []string{c.ID}, p.o.Now(), drawnDays)
+	if err != nil {
+		return err
+	}
+	v.Days = timeline(days[c.ID], p.o.Now())
+	points, err := p.o.Desk.Points(ctx, req.who.Workspace, c.ID)
+	if err != nil {
+		return err
+	}
+	v.Map = dots(points)
 	v.Others = slices.DeleteFunc(others.Items, func(o read.Cluster) bool { return o.ID == c.ID })
 	return p.show(req, http.StatusOK, "cluster", c.Name, "roadmap", v)
 }
@@ -211,7 +230,7 @@ type feedbackView struct {
 
 func (p *Page) feedback(req *request) error {
 	q := req.r.URL.Query()
-	v := feedbackView{Q: q.Get("q"), Source: q.Get("source"), Sources: []feedback.Source{feedback.Slack, feedback.Intercom, feedback.Zendesk, feedback.Webhook, feedback.Import}}
+	v := feedbackView{Q: q.Get("q"), Source: q.Get("source"), Sources: []feedback.Source{feedback.Slack, feedback.Intercom, feedback.Zendesk, feedback.Webhook, feedback.Email, feedback.Import}}
 	v.Filtered = v.Q+v.Source != "" || q.Get("customer") != ""
 	if v.Source != "" && !slices.Contains(v.Sources, feedback.Source(v.Source)) {
 		return invalid("This source does not exist.")

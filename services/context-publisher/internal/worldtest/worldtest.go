@@ -237,3 +237,9 @@ func (w *World) insert(t testing.TB, table string, columns []string, row []any) 
 		t.Fatal(err)
 	}
 }
+
+// Row writes one row of any table, for what no method of World makes.
+func (w *World) Row(t testing.TB, table string, columns []string, row ...any) {
+	t.Helper()
+	w.insert(t, table, columns, row)
+}

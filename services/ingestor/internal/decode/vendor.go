@@ -7,6 +7,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/config"
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/change"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/source/email"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/source/feedbackapi"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/source/intercom"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/source/slack"
@@ -42,6 +43,8 @@ func decoder(c config.Connection, kind string) func(event.Delivery) ([]change.Ch
 		return zendesk.Decoder{BaseURL: c.BaseURL}.Decode
 	case "webhook":
 		return webhook.Decode
+	case "email":
+		return email.Decoder{Address: c.Email}.Decode
 	case "jira":
 		return jira.Decode
 	case "linear":
@@ -82,6 +85,11 @@ func dated(c change.Change, received time.Time) change.Change {
 		return c
 	case change.ItemWithdrawn:
 		or(&c.At)
+		return c
+	case change.TicketPlaced:
+		if or(&c.At); c.Version == 0 {
+			c.Version = c.At.UnixMicro()
+		}
 		return c
 	case change.TicketChanged:
 		or(&c.Ticket.UpdatedAt)

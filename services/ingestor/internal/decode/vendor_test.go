@@ -22,7 +22,7 @@ var received = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 func fixtures(t testing.TB) map[string]event.Delivery {
 	t.Helper()
 	out := map[string]event.Delivery{}
-	for _, kind := range []string{"slack", "intercom", "zendesk", "jira", "linear", "github"} {
+	for _, kind := range []string{"slack", "intercom", "zendesk", "email", "jira", "linear", "github"} {
 		names, err := fs.Glob(schemas.Webhooks, "webhooks/"+kind+"/*.json")
 		if err != nil || len(names) == 0 {
 			t.Fatalf("no fixtures of %s: %v", kind, err)
@@ -113,8 +113,12 @@ var golden = map[string]string{
 	"github/issues_labeled":                     `ticket.edited.v1 from ""/"" {Workspace: Tracker:github Connection: Key:Codertocat/Hello-World#1 ExternalID:444500041 Project:Codertocat/Hello-World Title: Body: Status:open Category:open Labels:[bug] Assignee:Codertocat URL:https://github.com/Codertocat/Hello-World/issues/1 Restricted:false Deleted:false Version:1557933618000000 CreatedAt:2019-05-15 15:20:18 +0000 UTC UpdatedAt:2019-05-15 15:20:18 +0000 UTC} title="Spelling error in the README file" body=60`,
 	"github/issues_opened":                      `ticket.created.v1 from ""/"" {Workspace: Tracker:github Connection: Key:Codertocat/Hello-World#1 ExternalID:444500041 Project:Codertocat/Hello-World Title: Body: Status:open Category:open Labels:[bug] Assignee:Codertocat URL:https://github.com/Codertocat/Hello-World/issues/1 Restricted:false Deleted:false Version:1557933618000000 CreatedAt:2019-05-15 15:20:18 +0000 UTC UpdatedAt:2019-05-15 15:20:18 +0000 UTC} title="Spelling error in the README file" body=60`,
 	"github/ping":                               `{Reason:handshake}`,
-	"github/projects_v2_item_edited":            `{Reason:not an issue}`,
-	"intercom/contact_created":                  `{Reason:not a customer's words}`,
+	"github/projects_v2_item_edited":            `{Reason:not a move of an issue}`,
+	"email/mailgun_mime_absence":                `{Reason:automatic mail}`,
+	"email/postmark_inbound":                    `said acme-email:postmark@initech.example | postmark@initech.example v1795338000000000 | ada@initech.example <ada@initech.example> Ada Lovelace | 2026-11-22T09:00:00Z | "Dark mode\n\nWorking at night hurts my eyes." | `,
+	"email/sendgrid_inbound_raw":                `said acme-email:sendgrid@initech.example | sendgrid@initech.example v1795338000000000 | ada@initech.example <ada@initech.example> Ada Lovelace | 2026-11-22T09:00:00Z | "Still broken." | `,
+	"email/ses_sns_notification":                `said acme-email:ses@initech.example | ses@initech.example v1795338000000000 | ada@initech.example <ada@initech.example> Ada Lovelace | 2026-11-22T09:00:00Z | "Invoices cannot be exported\n\nThe export stops at € 1,000." | `,
+	"intercom/contact_created":                  `{Source:intercom Author:{ID:i6wc9ipe:5c96b122177026171b401e20 Name: Email:aaron@zulip.com}}`,
 	"intercom/ping":                             `{Reason:handshake}`,
 	"intercom/v1_conversation_admin_replied":    `{Reason:not a customer's words}`,
 	"intercom/v1_conversation_user_created":     `said i6wc9ipe:21321941764 | 331494375 v1553290198000000 | i6wc9ipe:5c9553cb27e377f24eed49f7 <> Rose Poodle from St. John's | 2019-03-22T21:29:58Z | "Hello everyone!" | https://app.intercom.io/a/apps/i6wc9ipe/conversations/21321941764`,
@@ -130,7 +134,7 @@ var golden = map[string]string{
 	"linear/issue_update_state":                 `ticket.moved.v1 from ""/"" {Workspace: Tracker:linear Connection: Key:KOR-11 ExternalID:236e0fe8-xxxx-xxxx-xxxx-b2df06e33810 Project:KOR Title: Body: Status:Todo Category:open Labels:[] Assignee:user@example.com URL:https://linear.app/korosuke613/issue/KOR-11/webhook-test Restricted:false Deleted:false Version:1612005857747000 CreatedAt:2021-01-30 11:19:39.427 +0000 UTC UpdatedAt:2021-01-30 11:24:17.747 +0000 UTC} title="webhook test" body=0`,
 	"linear/issue_update_title":                 `ticket.edited.v1 from ""/"" {Workspace: Tracker:linear Connection: Key:WEB-44 ExternalID:3443a709-f2b5-46f2-a136-a0445fd432be Project:WEB Title: Body: Status:In Progress Category:in_progress Labels:[Improvement Feature Bug Custom Label] Assignee:Satyam Bansal URL:https://linear.app/webhooks/issue/WEB-44/this-is-regarding-the-outage-that-we-faced-on-111222-from-2000-to-2200 Restricted:false Deleted:false Version:1681208213022000 CreatedAt:2023-04-11 10:10:15.037 +0000 UTC UpdatedAt:2023-04-11 10:16:53.022 +0000 UTC} title="This is regarding the outage that we faced on 11/12/22 from 2000 to 2200 and also on 25/12/22 from 0000 to 0230" body=887`,
 	"slack/app_mention":                         `said T111:C111:1595926230.009600 | 1595926230.009600 v1595926230009599 | T111:W222 <>  | 2020-07-28T08:50:30.0096Z | "@W111 Hi there!" | https://slack.com/archives/C111/p1595926230009600`,
-	"slack/message_bot_modern_no_subtype":       `{Reason:post of a bot}`,
+	"slack/message_bot_modern_no_subtype":       `{Reason:post of our own}`,
 	"slack/message_changed":                     `said T111:C111:1665102338.901939 | 1665102338.901939 v1665102362000000 | T111:U111 <>  | 2022-10-07T00:25:38.901939Z | "updated message" | https://slack.com/archives/C111/p1665102338901939`,
 	"slack/message_deleted":                     `unsaid T111:C111:1665368619.804829 | 1665368619.804829 | 2022-10-10T02:23:49.0071Z`,
 	"slack/message_file_share":                  `said T111:C111:1652227646.593159 | 1652227646.593159 v1652227646593159 | T111:U111 <>  | 2022-05-11T00:07:26.593159Z | "Hi there!" | https://slack.com/archives/C111/p1652227646593159`,

@@ -153,7 +153,7 @@ func secretField(kind string) string {
 	switch {
 	case kind == "intercom":
 		return "client_secret"
-	case strings.Contains("slack zendesk webhook", kind):
+	case strings.Contains("slack zendesk webhook email", kind):
 		return "signing_secret"
 	}
 	return "webhook_secret"

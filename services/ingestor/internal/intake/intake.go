@@ -19,9 +19,10 @@ const (
 	DefaultInFlight = 256
 	DefaultMaxBody  = 1 << 20 // bytes of one webhook: the largest vendor payloads are some 200 KB
 
-	// MaxGitHubBody is more because GitHub sends up to 25 MB; what exceeds this (an issue
-	// with a body of its maximum length is under 1 MB) is not an issue event.
-	MaxGitHubBody = 5 << 19 // 2.5 MB: what fits a 4 MB message once it is encoded
+	// MaxLargeBody is more, for GitHub and mail. GitHub sends up to 25 MB, but what exceeds
+	// this (an issue with a body of its maximum length is under 1 MB) is not an issue event;
+	// mail exceeds it by its attachments only.
+	MaxLargeBody = 5 << 19 // 2.5 MB: what fits a 4 MB message once it is encoded
 )
 
 // Options is what New needs. All of it is required but for the limits.
@@ -35,7 +36,7 @@ type Options struct {
 	Logger     *slog.Logger
 	Now        func() time.Time
 	InFlight   int   // webhooks worked on at a time; 0 means DefaultInFlight
-	MaxBody    int64 // bytes of one webhook; 0 means DefaultMaxBody, and MaxGitHubBody for github
+	MaxBody    int64 // bytes of one webhook; 0 means DefaultMaxBody, and MaxLargeBody for github and email
 	MaxMessage int64 // bytes that the event log takes as one message; 0 means no limit
 }
 
@@ -76,8 +77,8 @@ func New(o Options) (*Intake, error) {
 			limit := o.MaxBody
 			if limit <= 0 {
 				limit = DefaultMaxBody
-				if c.Type == "github" {
-					limit = MaxGitHubBody
+				if c.Type == "github" || c.Type == "email" {
+					limit = MaxLargeBody
 				}
 			}
 			in.endpoints[c.ID] = &endpoint{workspace: w.ID, connection: c, verifier: v, limit: fitting(limit, o.MaxMessage)}

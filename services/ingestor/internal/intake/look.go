@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/throughline-dev/throughline/services/ingestor/internal/payload"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/source/email"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/source/feedbackapi"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/source/webhook"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/source/zendesk"
@@ -27,6 +28,9 @@ type looked struct {
 func look(kind string, h http.Header, body []byte) (looked, *refusal) {
 	if kind == "slack" && mediaType(h) == "application/x-www-form-urlencoded" {
 		return lookSlackForm(body)
+	}
+	if kind == "email" {
+		return lookMail(h, body)
 	}
 	s, err := payload.Check(body)
 	if err != nil {
@@ -132,6 +136,24 @@ func lookSlackForm(body []byte) (looked, *refusal) {
 		return looked{id: values.Get("trigger_id")}, nil
 	}
 	return looked{}, &refusal{http.StatusUnprocessableEntity, "foreign payload", "this is not a payload of slack", "forms are taken from slash commands and interactivity only"}
+}
+
+// lookMail reads a mail's identity. Mail is of any charset, so JSON alone is held to be
+// clean.
+func lookMail(h http.Header, body []byte) (looked, *refusal) {
+	if media := mediaType(h); media == "application/json" || media == "text/plain" || media == "" {
+		if _, err := payload.Check(body); err != nil {
+			return looked{}, malformed(err)
+		}
+	}
+	m, err := email.Open(h.Get("Content-Type"), body)
+	switch {
+	case errors.Is(err, email.ErrSubscription):
+		return looked{id: h.Get("X-Amz-Sns-Message-Id")}, nil
+	case err != nil:
+		return looked{}, &refusal{http.StatusUnprocessableEntity, "foreign payload", "this is not a mail", err.Error()}
+	}
+	return looked{id: m.ID}, nil
 }
 
 // lookEntries reads a generic webhook's entries, since its senders are programs that can

@@ -153,9 +153,11 @@ func accepts(kind, media string) bool {
 	case media == "", media == "application/json", strings.HasSuffix(media, "+json"):
 		return true
 	case media == "application/x-www-form-urlencoded":
-		return kind == "slack"
+		return kind == "slack" || kind == "email"
 	case media == "text/plain":
-		return kind == "zendesk" // triggers
+		return kind == "zendesk" || kind == "email" // triggers; Amazon SNS
+	case media == "multipart/form-data", media == "message/rfc822":
+		return kind == "email"
 	}
 	return false
 }

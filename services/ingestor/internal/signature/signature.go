@@ -1,5 +1,6 @@
 // Package signature tells whether a delivery was signed by the vendor that a connection
-// belongs to. There is one verifier and a table of seven configurations.
+// belongs to. There is one verifier and a table of seven configurations; providers of
+// inbound mail, most of whom sign nothing, are told by what file mail.go says.
 //
 // It promises: the raw bytes are what is verified, before anything parses them;
 // comparison takes the same time whatever differs; every live secret is tried, so that
@@ -80,15 +81,19 @@ var schemes = map[string]scheme{
 // concurrent use.
 type Verifier struct {
 	scheme  scheme
+	mail    *mail // of connections of type email, instead of a scheme
 	secrets [][]byte
 	now     func() time.Time
 }
 
 // New makes the verifier of a connection of the given kind (slack, intercom, zendesk,
-// webhook, jira, linear or github) with every secret that may sign. No secrets is not an
+// webhook, email, jira, linear or github) with every secret that may sign. No secrets is not an
 // error: such a verifier refuses everything. An unknown kind, and a Standard Webhooks
 // secret whose whsec_ part is not base64, are errors.
 func New(kind string, secrets []string, now func() time.Time) (*Verifier, error) {
+	if kind == "email" {
+		return newMail(secrets, now)
+	}
 	s, ok := schemes[kind]
 	if !ok {
 		return nil, fmt.Errorf("verify signatures: no scheme for connections of type %q", kind)
@@ -114,6 +119,9 @@ func New(kind string, secrets []string, now func() time.Time) (*Verifier, error)
 func (v *Verifier) Verify(h Header, body []byte) error {
 	if len(v.secrets) == 0 {
 		return ErrNoSecret
+	}
+	if v.mail != nil {
+		return v.mail.verify(h, body)
 	}
 	given, err := v.signatures(h)
 	if err != nil {

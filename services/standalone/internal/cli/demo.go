@@ -41,6 +41,9 @@ func (d *demoCommand) Run(ctx context.Context, s *Streams) error {
 		defer os.RemoveAll(dir)
 		d.Data = dir
 	}
+	if err := os.MkdirAll(d.Data, 0o700); err != nil {
+		return fmt.Errorf("make a folder for the demo: %w", err)
+	}
 	trackers, err := demo.StartTrackers()
 	if err != nil {
 		return err

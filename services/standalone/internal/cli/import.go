@@ -2,9 +2,9 @@ package cli
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"encoding/csv"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,215 +12,443 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 
 	"github.com/throughline-dev/throughline/pkg/feedback"
+	"github.com/throughline-dev/throughline/services/ingestor"
+	"github.com/throughline-dev/throughline/services/standalone/internal/mapping"
+	"github.com/throughline-dev/throughline/services/standalone/internal/table"
+	"github.com/throughline-dev/throughline/services/standalone/internal/transcript"
+	"github.com/throughline-dev/throughline/services/standalone/internal/upload"
 )
 
 type importCommand struct {
 	serverFlags
-	Files  []string          `arg:"" name:"file" help:"Files: .jsonl, .ndjson or .csv with a header." type:"existingfile"`
-	Map    map[string]string `help:"For CSV: which column holds which field, as text=Comment;created_at=Date. Fields: id, text, author_name, author_email, account_id, account_name, url, created_at." placeholder:"FIELD=COLUMN"`
-	DryRun bool              `help:"Show the mapping and the first row as it would be sent; send nothing."`
+	Files     []string          `arg:"" name:"file" help:"Exports (.csv, .tsv, .json, .jsonl, .ndjson) and transcripts of calls (.vtt, .srt, .txt, .md)." type:"existingfile"`
+	Map       map[string]string `help:"Which column holds which field, as text=Comment;created_at=Date; text= for none. Fields: id, title, text, author_id, author_name, author_email, account_id, account_name, account_domain, account_value, account_monthly, account_plan, account_segment, url, created_at." placeholder:"FIELD=COLUMN"`
+	Ours      []string          `help:"In transcripts: speakers who are ours; everybody else is a customer." placeholder:"NAME"`
+	Customers []string          `help:"In transcripts: speakers who are customers; nobody else is." placeholder:"NAME"`
+	Yes       bool              `short:"y" help:"Do not ask whether the mapping is right."`
+	DryRun    bool              `help:"Show the mapping and the first entry as it would be sent; send nothing."`
+	Restart   bool              `help:"Begin anew where an earlier import of the file was cut off."`
+	JSON      bool              `help:"Print JSON, one file a line."`
 }
 
-// batchSize is how many rows go in one request.
-const batchSize = 200
+// Bounds of one request.
+const (
+	batchRows  = 200
+	batchBytes = 4 << 20
+)
+
+// importReport is what became of one file.
+type importReport struct {
+	File       string               `json:"file"`
+	Format     string               `json:"format"`
+	Encoding   string               `json:"encoding,omitempty"`
+	Delimiter  string               `json:"delimiter,omitempty"`
+	Mapping    *mapping.Mapping     `json:"mapping,omitempty"`
+	Unused     []string             `json:"unused,omitempty"`
+	Speakers   []transcript.Speaker `json:"speakers,omitempty"`
+	First      json.RawMessage      `json:"first,omitempty"`
+	Rows       int                  `json:"rows"`
+	Accepted   int                  `json:"accepted"`
+	Resumed    int                  `json:"resumed,omitempty"`
+	Empty      int                  `json:"empty,omitempty"`
+	Refused    int                  `json:"refused,omitempty"`
+	Complaints []complaint          `json:"complaints,omitempty"` // about the first rows refused
+}
+
+type complaint struct {
+	Row int    `json:"row"`
+	Why string `json:"why"`
+}
 
 func (c *importCommand) Run(ctx context.Context, s *Streams) error {
+	refused := 0
 	for _, file := range c.Files {
-		n, err := c.file(ctx, s, file)
+		r, err := c.file(ctx, s, file)
 		if err != nil {
-			return fmt.Errorf("%s: %w; %d rows before it are in, and sending them again changes nothing", file, err, n)
+			var u usage
+			if errors.As(err, &u) {
+				return usage{fmt.Errorf("%s: %w", file, u.error)}
+			}
+			return fmt.Errorf("%s: %w; %d rows before it are in, and the same command goes on from there", file, err, r.Resumed+r.Rows)
 		}
-		if !c.DryRun {
-			fmt.Fprintf(s.Out, "%s: %d items accepted\n", file, n)
+		refused += r.Refused
+		if err := c.tell(s, r); err != nil {
+			return err
 		}
+	}
+	if refused > 0 {
+		return finding{fmt.Errorf("%d rows were refused", refused)}
 	}
 	return nil
 }
 
-// file sends one file in batches. A row's id is made from its content where it has none, so
-// that a second import adds nothing.
-func (c *importCommand) file(ctx context.Context, s *Streams, path string) (int, error) {
+func (c *importCommand) tell(s *Streams, r *importReport) error {
+	if c.JSON {
+		return json.NewEncoder(s.Out).Encode(r)
+	}
+	if c.DryRun {
+		fmt.Fprintf(s.Out, "%s, first entry as it would be sent:\n%s\n", r.File, indented(r.First))
+		return nil
+	}
+	fmt.Fprintf(s.Out, "%s: %d items accepted", r.File, r.Accepted)
+	for _, n := range []struct {
+		n    int
+		what string
+	}{{r.Resumed, "were in before"}, {r.Empty, "rows hold no words"}, {r.Refused, "refused"}} {
+		if n.n > 0 {
+			fmt.Fprintf(s.Out, ", %d %s", n.n, n.what)
+		}
+	}
+	fmt.Fprintln(s.Out)
+	for _, x := range r.Complaints {
+		fmt.Fprintf(s.Err, "  row %d: %s\n", x.Row, x.Why)
+	}
+	return nil
+}
+
+func indented(raw json.RawMessage) string {
+	b, err := json.MarshalIndent(raw, "", "  ")
+	if err != nil {
+		return string(raw)
+	}
+	return string(b)
+}
+
+// entries yields what is sent, in order; row is where it came from. raw is nil for a row
+// without words.
+type entries func() (row int, raw json.RawMessage, err error)
+
+func (c *importCommand) file(ctx context.Context, s *Streams, path string) (*importReport, error) {
+	r := &importReport{File: path}
 	f, err := os.Open(path)
 	if err != nil {
-		return 0, err
+		return r, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return 0, err
+		return r, err
 	}
 	var in io.Reader = f
-	if isTerminal(s.Err) && !c.DryRun {
+	if isTerminal(s.Err) && !c.DryRun && !c.JSON {
 		bar := progressbar.DefaultBytes(info.Size(), filepath.Base(path))
+		defer bar.Close()
 		in = io.TeeReader(f, bar)
 	}
-	next, err := c.rows(s, path, in)
-	if err != nil {
-		return 0, err
+	var next entries
+	var how string
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".vtt", ".srt", ".txt", ".md":
+		next, how, err = c.transcript(s, r, in)
+	default:
+		next, how, err = c.table(s, r, in)
 	}
-	sent := 0
+	if err != nil {
+		return r, err
+	}
+	if c.DryRun {
+		for {
+			_, raw, err := next()
+			if err != nil && !errors.Is(err, io.EOF) {
+				return r, err
+			}
+			if r.First = raw; raw != nil || err != nil {
+				return r, nil
+			}
+		}
+	}
+	mark, err := c.fingerprint(path, info.Size(), how)
+	if err != nil {
+		return r, err
+	}
+	progress := upload.Resume(path, mark)
+	if c.Restart {
+		progress.Rows = 0
+	}
+	return r, c.send(ctx, s, r, next, progress)
+}
+
+// fingerprint names a file's content, as far as it is cheap to tell, the server and the
+// mapping.
+func (c *importCommand) fingerprint(path string, size int64, how string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.CopyN(h, f, 1<<20); err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	token := sha256.Sum256([]byte(c.Token))
+	return feedback.ID("imp", c.URL, hex.EncodeToString(token[:]), strconv.FormatInt(size, 10), hex.EncodeToString(h.Sum(nil)), how), nil
+}
+
+// send sends what is not in yet, a batch at a time.
+func (c *importCommand) send(ctx context.Context, s *Streams, r *importReport, next entries, progress *upload.Progress) error {
+	server := upload.Server{URL: c.URL, Token: c.Token, Client: &http.Client{Timeout: time.Minute}, Wait: pause}
+	r.Resumed = progress.Rows
+	skip := progress.Rows
 	var batch []json.RawMessage
+	var rows []int
+	size, last := 0, 0
 	flush := func() error {
-		if len(batch) == 0 {
-			return nil
+		if len(batch) > 0 {
+			refused, err := server.Send(ctx, batch)
+			if err != nil {
+				return err
+			}
+			r.Accepted += len(batch) - len(refused)
+			r.Refused += len(refused)
+			for i, row := range rows {
+				if why, no := refused[i]; no && len(r.Complaints) < 20 {
+					r.Complaints = append(r.Complaints, complaint{row, why})
+				}
+			}
 		}
-		b, err := json.Marshal(batch)
-		if err != nil {
-			return err
+		if last > progress.Rows {
+			progress.Advance(last)
 		}
-		if _, err := c.request(ctx, http.MethodPost, "/v1/feedback", "application/json", bytes.NewReader(b)); err != nil {
-			return err
-		}
-		sent += len(batch)
-		batch = batch[:0]
+		r.Rows = max(0, last-r.Resumed)
+		batch, rows, size = batch[:0], rows[:0], 0
 		return nil
 	}
 	for {
-		row, err := next()
+		row, raw, err := next()
 		if errors.Is(err, io.EOF) {
-			return sent, flush()
+			break
 		}
 		if err != nil {
-			return sent, err
+			return errors.Join(flush(), err)
 		}
-		if c.DryRun {
-			var out bytes.Buffer
-			if err := json.Indent(&out, row, "", "  "); err != nil {
-				return 0, err
-			}
-			fmt.Fprintf(s.Out, "%s, first row as it would be sent:\n%s\n", path, out.String())
-			return 0, nil
-		}
-		if batch = append(batch, row); len(batch) == batchSize {
-			if err := flush(); err != nil {
-				return sent, err
-			}
-		}
-	}
-}
-
-// rows reads a file row by row as the JSON that POST /v1/feedback takes.
-func (c *importCommand) rows(s *Streams, path string, in io.Reader) (func() (json.RawMessage, error), error) {
-	switch strings.ToLower(filepath.Ext(path)) {
-	case ".jsonl", ".ndjson":
-		return jsonRows(in), nil
-	case ".csv":
-		return c.csvRows(s, in)
-	}
-	return nil, errors.New("is none of .jsonl, .ndjson, .csv")
-}
-
-func jsonRows(in io.Reader) func() (json.RawMessage, error) {
-	lines := bufio.NewScanner(in)
-	lines.Buffer(nil, 1<<20)
-	n := 0
-	return func() (json.RawMessage, error) {
-		for lines.Scan() {
-			n++
-			line := bytes.TrimSpace(lines.Bytes())
-			if len(line) == 0 {
-				continue
-			}
-			var fields map[string]json.RawMessage
-			if err := json.Unmarshal(line, &fields); err != nil {
-				return nil, fmt.Errorf("line %d is not a JSON object", n)
-			}
-			if fields["id"] == nil {
-				id, _ := json.Marshal(feedback.ID("row", string(line)))
-				fields["id"] = id
-			}
-			return json.Marshal(fields)
-		}
-		if err := lines.Err(); err != nil {
-			return nil, fmt.Errorf("line %d: %w", n+1, err)
-		}
-		return nil, io.EOF
-	}
-}
-
-// guesses are the column names that exports use for each field, tried in order.
-var guesses = map[string][]string{
-	"id":           {"id", "ticket id", "conversation id", "review id", "post id", "note id"},
-	"text":         {"text", "body", "comment", "feedback", "message", "review", "content", "description", "details", "note", "title"},
-	"author_name":  {"author", "name", "author name", "customer", "user", "requester", "requester name"},
-	"author_email": {"email", "author email", "customer email", "user email", "requester email"},
-	"account_id":   {"account id", "company id", "organization id"},
-	"account_name": {"account", "company", "organization", "company name"},
-	"url":          {"url", "link", "permalink"},
-	"created_at":   {"created_at", "created at", "created", "date", "submitted at", "timestamp"},
-}
-
-func (c *importCommand) csvRows(s *Streams, in io.Reader) (func() (json.RawMessage, error), error) {
-	r := csv.NewReader(in)
-	r.FieldsPerRecord = -1
-	r.LazyQuotes = true
-	header, err := r.Read()
-	if err != nil {
-		return nil, fmt.Errorf("has no header: %w", err)
-	}
-	column := map[string]int{}
-	for i, h := range header {
-		column[strings.ToLower(strings.TrimSpace(strings.TrimPrefix(h, "\ufeff")))] = i
-	}
-	mapping := map[string]int{}
-	for field, names := range guesses {
-		if chosen, ok := c.Map[field]; ok {
-			i, known := column[strings.ToLower(chosen)]
-			if !known {
-				return nil, usage{fmt.Errorf("has no column %q", chosen)}
-			}
-			mapping[field] = i
+		if row <= skip {
 			continue
 		}
-		for _, name := range names {
-			if i, ok := column[name]; ok {
-				mapping[field] = i
-				break
+		if raw == nil {
+			r.Empty++
+			last = row
+			continue
+		}
+		if len(batch) == batchRows || size+len(raw) > batchBytes && len(batch) > 0 {
+			if err := flush(); err != nil {
+				return err
 			}
 		}
+		batch, rows = append(batch, raw), append(rows, row)
+		size, last = size+len(raw), row
 	}
-	if _, ok := mapping["text"]; !ok {
-		return nil, usage{fmt.Errorf("no column looks like the customer's words; name it with --map text=COLUMN (columns: %s)", strings.Join(header, ", "))}
+	if err := flush(); err != nil {
+		return err
 	}
-	for field, i := range mapping {
-		fmt.Fprintf(s.Err, "  %-12s from column %q\n", field, header[i])
+	progress.Done()
+	if !progress.Kept {
+		fmt.Fprintf(s.Err, "  the folder of %s cannot be written to: had the import been cut off, it would have begun anew\n", r.File)
 	}
-	return func() (json.RawMessage, error) {
-		record, err := r.Read()
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// ready are the members of an entry as the API takes it: rows that have no others are sent
+// as they are.
+var ready = []string{"id", "text", "messages", "source", "author", "account", "url", "created_at"}
+
+func isReady(t *table.Table) bool {
+	if t.Format != "json" {
+		return false
+	}
+	for _, row := range t.Sample {
+		members := table.Members(row.JSON)
+		words := slices.Contains(members, "text") || slices.Contains(members, "messages")
+		if !words || slices.ContainsFunc(members, func(m string) bool { return !slices.Contains(ready, m) }) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *importCommand) table(s *Streams, r *importReport, in io.Reader) (entries, string, error) {
+	t, err := table.Open(in)
+	if err != nil {
+		return nil, "", err
+	}
+	r.Format, r.Encoding = t.Format, t.Encoding
+	if t.Delimiter != 0 {
+		r.Delimiter = string(t.Delimiter)
+	}
+	if isReady(t) && len(c.Map) == 0 {
+		return func() (int, json.RawMessage, error) {
+			row, err := t.Next()
+			if err != nil {
+				return 0, nil, err
+			}
+			raw, err := identified(row.JSON)
+			return row.Number, raw, err
+		}, "as it is", nil
+	}
+	m, err := mapping.Guess(t, c.Map)
+	if err != nil {
+		return nil, "", usage{err}
+	}
+	r.Mapping, r.Unused = m, m.Unused(t.Columns)
+	if !m.Whole() && !m.Has(mapping.Text) {
+		return nil, "", usage{fmt.Errorf("no column looks like the customer's words; name it with --map text=COLUMN (columns: %s)", strings.Join(t.Columns, ", "))}
+	}
+	c.show(s, r, t, m)
+	if err := c.confirm(s, "Import with this mapping?"); err != nil {
+		return nil, "", err
+	}
+	return func() (int, json.RawMessage, error) {
+		row, err := t.Next()
 		if err != nil {
-			return nil, err
+			return 0, nil, err
 		}
-		get := func(field string) string {
-			if i, ok := mapping[field]; ok && i < len(record) {
-				return strings.TrimSpace(record[i])
+		e, ok := m.Row(row, ingestor.PlainText)
+		if !ok {
+			return row.Number, nil, nil
+		}
+		raw, err := json.Marshal(e)
+		return row.Number, raw, err
+	}, m.Fingerprint(), nil
+}
+
+// identified gives an entry an id made from its content where it has none.
+func identified(raw json.RawMessage) (json.RawMessage, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return nil, errors.New("an entry is not a JSON object")
+	}
+	if members["id"] != nil {
+		return raw, nil
+	}
+	id, err := json.Marshal(feedback.ID("row", string(raw)))
+	if err != nil {
+		return nil, err
+	}
+	members["id"] = id
+	return json.Marshal(members)
+}
+
+// show writes what was guessed, and the first rows as they would be taken.
+func (c *importCommand) show(s *Streams, r *importReport, t *table.Table, m *mapping.Mapping) {
+	if c.JSON {
+		return
+	}
+	format := r.Format
+	if t.Delimiter != 0 {
+		format = fmt.Sprintf("%s with %q", r.Format, t.Delimiter)
+	}
+	fmt.Fprintf(s.Err, "%s: %s, %s, export of: %s\n", r.File, format, r.Encoding, m.Shape)
+	for _, line := range m.Lines() {
+		fmt.Fprintln(s.Err, "  "+line)
+	}
+	if m.Whole() {
+		fmt.Fprintln(s.Err, "  whole conversations; only what the customer wrote is taken")
+	} else if len(r.Unused) > 0 {
+		fmt.Fprintf(s.Err, "  not read: %s\n", strings.Join(r.Unused, ", "))
+	}
+	shown := 0
+	for _, row := range t.Sample {
+		e, ok := m.Row(row, ingestor.PlainText)
+		if !ok {
+			continue
+		}
+		words := e.Text
+		if len(e.Messages) > 0 {
+			words = e.Messages[0].Text
+		}
+		fmt.Fprintf(s.Err, "  row %d: %s %.80q\n", row.Number, e.CreatedAt, words)
+		if shown++; shown == 3 {
+			break
+		}
+	}
+}
+
+// confirm asks on a terminal. A script says --yes, so that nobody imports by accident what
+// nobody has looked at.
+func (c *importCommand) confirm(s *Streams, question string) error {
+	if c.Yes || c.DryRun {
+		return nil
+	}
+	in, ok := s.In.(io.Writer) // a terminal can be written to
+	if !ok || !isTerminal(in) {
+		return usage{errors.New("the mapping is not confirmed: look at it with --dry-run, then say --yes")}
+	}
+	return ask(s.In, s.Err, question)
+}
+
+func ask(in io.Reader, out io.Writer, question string) error {
+	fmt.Fprintf(out, "%s [Y/n] ", question)
+	answer, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil && answer == "" {
+		return usage{errors.New("there was no answer")}
+	}
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "", "y", "yes":
+		return nil
+	}
+	return usage{errors.New("not imported: change the mapping with --map FIELD=COLUMN")}
+}
+
+// transcript makes one entry of a call: what its customers said.
+func (c *importCommand) transcript(s *Streams, r *importReport, in io.Reader) (entries, string, error) {
+	r.Format = "transcript"
+	turns, err := transcript.Read(in)
+	if err != nil {
+		return nil, "", err
+	}
+	r.Speakers = transcript.Speakers(turns, c.Ours, c.Customers)
+	if undecided := transcript.Undecided(r.Speakers); len(undecided) > 0 {
+		return nil, "", usage{fmt.Errorf("who is a customer? Say --ours NAME or --customers NAME (speakers: %s)", strings.Join(undecided, ", "))}
+	}
+	said := transcript.Customers(turns, r.Speakers)
+	if !c.JSON {
+		fmt.Fprintf(s.Err, "%s: transcript, %d turns\n", r.File, len(turns))
+		for _, k := range r.Speakers {
+			side := "customer, kept"
+			if k.Ours {
+				side = "ours, left out"
 			}
-			return ""
+			fmt.Fprintf(s.Err, "  %-24s %4d turns %6d words  %s (%s)\n", k.Name, k.Turns, k.Words, side, k.Why)
 		}
-		row := map[string]any{"id": get("id"), "text": get("text"), "source": string(feedback.Import)}
-		if row["id"] == "" {
-			row["id"] = feedback.ID("row", record...)
+	}
+	if len(said) == 0 {
+		return nil, "", usage{errors.New("no customer speaks in it")}
+	}
+	if err := c.confirm(s, "Import the customers' turns?"); err != nil {
+		return nil, "", err
+	}
+	e := mapping.Entry{ID: "transcript:" + strings.TrimSuffix(filepath.Base(r.File), filepath.Ext(r.File)), Source: string(feedback.Import)}
+	for _, t := range said {
+		e.Messages = append(e.Messages, mapping.Message{From: t.Speaker, Text: t.Text})
+	}
+	raw, err := json.Marshal(e)
+	if err != nil {
+		return nil, "", err
+	}
+	done := false
+	return func() (int, json.RawMessage, error) {
+		if done {
+			return 0, nil, io.EOF
 		}
-		author := map[string]string{"name": get("author_name"), "email": get("author_email")}
-		author["id"] = author["email"]
-		if author["id"] == "" {
-			author["id"] = author["name"]
-		}
-		if author["id"] != "" {
-			row["author"] = author
-		}
-		if id, name := get("account_id"), get("account_name"); id+name != "" {
-			row["account"] = map[string]string{"id": id, "name": name}
-		}
-		for _, field := range []string{"url", "created_at"} {
-			if v := get(field); v != "" {
-				row[field] = v
-			}
-		}
-		return json.Marshal(row)
-	}, nil
+		done = true
+		return 1, raw, nil
+	}, "transcript", nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/config"
 	"github.com/throughline-dev/throughline/pkg/feedback"
+	"github.com/throughline-dev/throughline/pkg/rank"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/api"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/brief"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/digest"
@@ -179,6 +180,26 @@ func (w *Workspace) History(_ context.Context, cluster string) ([]read.Event, er
 		}
 	}
 	return hits, nil
+}
+
+// Explain implements api.Workspace.
+func (w *Workspace) Explain(ctx context.Context, cluster string) (read.Explanation, error) {
+	c, err := w.Cluster(ctx, cluster)
+	if err != nil {
+		return read.Explanation{}, err
+	}
+	return read.Explanation{Cluster: c.ID, Rank: int(c.Rank), Of: len(w.clusters), Formula: rank.Formula, Version: rank.Version, Weights: rank.DefaultWeights,
+		Inputs: rank.Inputs{People: 3, AsOf: Now, Since: Now}, Next: []rank.Need{{Term: "reach", Now: 3, Needed: 5, Possible: true}},
+		More: []rank.More{{Place: 1, Accounts: 2, Size: 12000}}, Without: []read.WithoutAccount{{Less: rank.Less{Account: "acc_1", Place: 9}, Name: "ACME"}}}, nil
+}
+
+// RankDays implements api.Workspace.
+func (w *Workspace) RankDays(ctx context.Context, cluster string) ([]read.RankDay, error) {
+	c, err := w.Cluster(ctx, cluster)
+	if err != nil {
+		return nil, err
+	}
+	return []read.RankDay{{Day: "2026-11-21", Rank: c.Rank, Of: uint32(len(w.clusters)), Version: rank.Version, Weights: rank.DefaultWeights}}, nil
 }
 
 // Feedback implements api.Workspace.

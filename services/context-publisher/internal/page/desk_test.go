@@ -1,0 +1,97 @@
+package page_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/throughline-dev/throughline/pkg/feedback"
+	"github.com/throughline-dev/throughline/services/context-publisher/internal/api/apitest"
+	"github.com/throughline-dev/throughline/services/context-publisher/internal/read"
+)
+
+// desk holds one of everything for acme, with hostile words, and nothing for others.
+type desk struct{ cluster string }
+
+func (d desk) Suggestions(_ context.Context, ws string, _ int) ([]read.Suggestion, error) {
+	if ws != "acme" {
+		return nil, nil
+	}
+	return []read.Suggestion{{Ticket: read.TicketHead{Tracker: feedback.Jira, Key: "PROJ-142", Title: "CSV export", Status: "Doing", Category: feedback.InProgress},
+		Attachment: read.Attachment{Cluster: d.cluster, Name: export, Mode: feedback.Suggested, Score: 0.4}, Quote: apitest.Hostile, Voices: 3}}, nil
+}
+
+func (d desk) Alike(_ context.Context, ws string, _ int) ([]read.Pair, error) {
+	if ws != "acme" {
+		return nil, nil
+	}
+	return []read.Pair{{One: read.End{ID: d.cluster, Name: export, Voices: 3}, Other: read.End{ID: "clu_other", Name: "Exports lose rows", Quote: apitest.Hostile}, Similarity: 0.9}}, nil
+}
+
+func (d desk) Decisions(_ context.Context, ws string, _ int, _ string) (read.Page[read.Decision], error) {
+	page := read.Page[read.Decision]{Items: []read.Decision{}}
+	if ws == "acme" {
+		page.Items = []read.Decision{{ID: "dec_1", Action: "rename", Cluster: d.cluster, Name: export, NewName: "Exports", By: "maya", Reason: "shorter", At: apitest.Now},
+			{ID: "dec_2", Action: "pin", Cluster: d.cluster, Tracker: feedback.GitHub, Ticket: "acme/scanner#31", By: "maya", Undone: "dec_3", At: apitest.Now}}
+	}
+	return page, nil
+}
+
+func (d desk) Flow(context.Context, string, time.Time) ([]read.Stage, error) {
+	return []read.Stage{{Name: "deliveries", Hour: 1, Day: 20, Stored: 300, Newest: apitest.Now}, {Name: "briefs"}}, nil
+}
+
+func (d desk) Days(_ context.Context, ws string, clusters []string, _ time.Time, days int) (map[string][]int, error) {
+	voices := make([]int, days)
+	voices[0], voices[days-1] = 1, 4
+	return map[string][]int{d.cluster: voices}, nil
+}
+
+func (d desk) Points(context.Context, string, string) ([]read.Point, error) {
+	var out []read.Point
+	for i := range 8 {
+		out = append(out, read.Point{Signal: "sig", Quote: apitest.Hostile, Vector: []float32{float32(i % 2), float32(i), 1}})
+	}
+	return out, nil
+}
+
+func TestWhatWaitsForAPersonIsDecidedFromTheInbox(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	_, body := s.browser(t, apitest.Token("acme")).get("/inbox")
+	for _, holds := range []string{`action="/tickets/jira/PROJ-142/attachments"`, `value="pin"`, `value="reject"`, `action="/clusters/clu_other/decisions"`, `name="into" value="` + s.cluster() + `"`} {
+		if !strings.Contains(body, holds) {
+			t.Errorf("the inbox lacks %s", holds)
+		}
+	}
+	if _, body := s.browser(t, apitest.ReaderToken("acme")).get("/inbox"); strings.Contains(body, `name="action"`) {
+		t.Error("a reader is offered a decision")
+	}
+	if _, body := s.browser(t, apitest.Token("globex")).get("/inbox"); !strings.Contains(body, "Nothing waits for you") || strings.Contains(body, export) {
+		t.Error("another workspace's inbox is not empty")
+	}
+}
+
+func TestDecisionsAreListedAndCanBeTakenBack(t *testing.T) {
+	t.Parallel()
+	b := serve(t).browser(t, apitest.Token("acme"))
+	_, body := b.get("/decisions")
+	for text, want := range map[string]bool{"/decisions/dec_1/undo": true, "/decisions/dec_2/undo": false, "because <bdi>shorter": true, "/tickets/github/acme%2Fscanner%2331": true, "taken back": true} {
+		if strings.Contains(body, text) != want {
+			t.Errorf("%q: not %v", text, want)
+		}
+	}
+}
+
+// The ingestor owns these lists; the page brings the script that asks for them.
+func TestTheIngestorsListsAreAsked(t *testing.T) {
+	t.Parallel()
+	b := serve(t).browser(t, apitest.Token("acme"))
+	for path, from := range map[string]string{"/connections": `data-from="/v1/connections"`, "/operations": `data-from="/v1/dead-letters"`} {
+		if resp, body := b.get(path); resp.StatusCode != http.StatusOK || !strings.Contains(body, from) || !strings.Contains(body, "/assets/ingest.js") {
+			t.Errorf("%s: %d", path, resp.StatusCode)
+		}
+	}
+}
