@@ -8,6 +8,7 @@ MODULES := schemas pkg services/ingestor services/classifier services/clusterer 
 NPM    := npm install --no-package-lock --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
 
 SOAK   := 20000
+FUZZTIME := 60s
 
 # Every target with a description is a name, not a file.
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' $(MAKEFILE_LIST))
@@ -72,7 +73,6 @@ test-tools: install mcp-client mcp-conformance browser nats-server
 test: test-tools build ## run every test with the race detector
 	go test -race -timeout 12m work
 
-FUZZTIME ?= 60s
 fuzz: ## try every decoder with hostile input, a minute each (FUZZTIME=5m for longer)
 	@for f in $$(grep -rl '^func Fuzz' --include=*_test.go services/ingestor); do for n in $$(sed -n 's/^func \(Fuzz[A-Za-z]*\)(.*/\1/p' $$f); do \
 		echo "$$(dirname $$f) $$n"; go test -run '^$$' -fuzz "^$$n$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f) || exit 1; done; done
