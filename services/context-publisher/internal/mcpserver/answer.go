@@ -41,7 +41,7 @@ type words struct {
 	Source string    `json:"source"`
 	SaidAt time.Time `json:"said_at"`
 	URL    string    `json:"url,omitempty"`
-	Role   string    `json:"role,omitempty"` // need, quote, edge_case or question
+	Role   string    `json:"role,omitempty"` // need, quote, edge_case, opposed or question
 	Who    string    `json:"who,omitempty"`
 	Words  string    `json:"words"`
 }

@@ -63,6 +63,7 @@ func contextText(f *fence.Fence, h head, t read.TicketHead, b brief.Brief, since
 	if len(b.Unknown) > 0 {
 		fmt.Fprintf(&s, "## Not known\n\n- %s\n\n", strings.Join(b.Unknown, "\n- "))
 	}
+	section(&s, f, "Customers who want the opposite, or are content", "opposed", b.Opposed)
 	section(&s, f, "Questions nobody answered", "question", b.Questions)
 	if len(b.Clusters) > 0 {
 		s.WriteString("## Why it ranks where it ranks\n\n")

@@ -142,8 +142,9 @@ func (w *Workspace) context(ctx context.Context, ref string, budget int) (string
 func cut(b brief.Brief, share float64) brief.Brief {
 	full := b
 	b.Need, b.Quotes, b.EdgeCases, b.Questions = part(b.Need, share), part(b.Quotes, share), part(b.EdgeCases, share), part(b.Questions, share)
+	b.Opposed = part(b.Opposed, share)
 	b.Asking.People, b.Clusters, b.Suggested = part(b.Asking.People, share), part(b.Clusters, share), part(b.Suggested, share)
-	b.Omitted.Quotes += len(full.Need) + len(full.Quotes) + len(full.Questions) - len(b.Need) - len(b.Quotes) - len(b.Questions)
+	b.Omitted.Quotes += len(full.Need) + len(full.Quotes) + len(full.Opposed) + len(full.Questions) - len(b.Need) - len(b.Quotes) - len(b.Opposed) - len(b.Questions)
 	b.Omitted.EdgeCases += len(full.EdgeCases) - len(b.EdgeCases)
 	b.Omitted.People += len(full.Asking.People) - len(b.Asking.People)
 	return b
@@ -162,6 +163,9 @@ func contextData(f *fence.Fence, h head, t read.TicketHead, b brief.Brief) conte
 	}
 	for _, q := range b.Quotes {
 		out.Quotes = append(out.Quotes, wordsOf(f, "quote", q))
+	}
+	for _, q := range b.Opposed {
+		out.Quotes = append(out.Quotes, wordsOf(f, "opposed", q))
 	}
 	for _, q := range b.Questions {
 		out.Quotes = append(out.Quotes, wordsOf(f, "question", q))

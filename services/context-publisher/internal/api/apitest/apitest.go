@@ -440,6 +440,8 @@ func (w *World) FillWith(id, words string) *Workspace {
 		for j := range b.Asking.People {
 			b.Asking.People[j].Plan, b.Asking.People[j].Segment = words, words
 		}
+		b.Opposed = append(b.Opposed, b.Need...)
+		b.Opposed[0].Text, b.Opposed[0].Name = words, words
 		b.Questions = append(b.Questions, b.Need...)
 		b.Questions[len(b.Questions)-1].Text, b.Questions[len(b.Questions)-1].URL = words, "https://hooks.example/"+words
 	}
