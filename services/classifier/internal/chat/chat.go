@@ -317,7 +317,8 @@ func (c *Client) request(text string) openai.ChatCompletionRequest {
 			{Role: openai.ChatMessageRoleUser, Content: "<" + mark + ">\n" + text + "\n</" + mark + ">"},
 		},
 		Temperature: 0,
-		MaxTokens:   maxCompletion,
+		//lint:ignore SA1019 servers that only speak OpenAI's protocol know this name, few know the new one
+		MaxTokens: maxCompletion,
 		ResponseFormat: &openai.ChatCompletionResponseFormat{
 			Type:       openai.ChatCompletionResponseFormatTypeJSONSchema,
 			JSONSchema: &openai.ChatCompletionResponseFormatJSONSchema{Name: "signals", Strict: true, Schema: schema},

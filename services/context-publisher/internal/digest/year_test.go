@@ -2,7 +2,6 @@ package digest_test
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -186,5 +185,5 @@ func (y *year) check(begin, end, off, on time.Time) {
 	if days < 1050 || late < 3 {
 		y.t.Errorf("only %d days, %d caught up", days, late)
 	}
-	y.t.Log(fmt.Sprintf("%d days, %d caught up, %d messages", days, late, len(y.seen)))
+	y.t.Logf("%d days, %d caught up, %d messages", days, late, len(y.seen))
 }
