@@ -99,6 +99,11 @@ bench: install ## run the benchmarks
 soak: install build ## twenty thousand webhooks, shuffled and doubled, through three kill -9s (SOAK=N for another number)
 	go test ./services/standalone/e2e -run TestThreeKillsChangeNoItem -count 1 -v -timeout 30m -deliveries $(SOAK)
 
+test-alerts: $(CACHE)/prometheus/usr/bin/promtool ## test the alert rules with promtool, of Debian's package
+	$< test rules deploy/monitoring/alerts_test.yml
+$(CACHE)/prometheus/usr/bin/promtool:
+	@mkdir -p $(CACHE)/prometheus && cd $(CACHE)/prometheus && apt-get download -qq prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb
+
 bench-mcp: install ## ask get_ticket_context of 100,000 items and 2,000 tickets, and print how long it takes
 	go test -run '^$$' -bench TicketContext -benchtime 300x ./services/context-publisher
 
