@@ -113,5 +113,13 @@ kill: install ## kill the clusterer a hundred times under load (minutes)
 decisions: ## 200 random decisions among 3,000 signals, with restarts, a replay and undos (minutes)
 	go test -timeout 60m -run TestRandomDecisions ./services/clusterer/internal/world -args -signals 3000 -decisions 200
 
+test-alerts: $(CACHE)/prometheus/usr/bin/promtool ## test the alert rules with promtool, of Debian's package
+	$< test rules deploy/monitoring/alerts_test.yml
+$(CACHE)/prometheus/usr/bin/promtool:
+	@mkdir -p $(CACHE)/prometheus && cd $(CACHE)/prometheus && apt-get download -qq prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb
+
+bench-mcp: install ## ask get_ticket_context of 100,000 items and 2,000 tickets, and print how long it takes
+	go test -run '^$$' -bench TicketContext -benchtime 300x ./services/context-publisher
+
 clean: ## remove what was built and installed
 	rm -rf $(BIN) $(CACHE)
