@@ -84,7 +84,7 @@ func New(c Config, d Deps) (*Service, error) {
 	}
 	s := &Service{deps: d, connections: map[string]config.Connection{}, workspaces: map[string]string{}, outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "throughline_ingestor_decoded_total",
-		Help: "Deliveries decoded, by kind of connection and outcome (said, deleted, erased, ticket, account, dead, or nothing with its reason).",
+		Help: "Deliveries decoded, by kind of connection and outcome (said, met, deleted, erased, ticket, account, dead, or nothing with its reason).",
 	}, []string{"kind", "outcome"})}
 	if err := d.Registerer.Register(s.outcomes); err != nil {
 		return nil, fmt.Errorf("prepare ingestor: register metrics: %w", err)
