@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -225,9 +226,12 @@ func TestTheSchedulerSendsOnceADayAndDestinationAcrossRestarts(t *testing.T) {
 	// run looks at one moment until both destinations are done with a date.
 	run := func(now time.Time, date string) {
 		t.Helper()
+		var looked atomic.Int64
 		s, err := digest.NewScheduler(t.Context(), digest.Options{Bus: b, Keep: desk(t, w.DB, workspace, now).Keep, Workspaces: []config.Workspace{workspace},
 			Slack: map[string]*slackpost.Poster{"acme-slack": poster}, Holder: "test", Every: 5 * time.Millisecond,
-			Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Now: func() time.Time { return now }})
+			Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+			// Time goes on by a second with each look at it: what failed is tried again after a pause.
+			Now: func() time.Time { return now.Add(time.Duration(looked.Add(1)) * time.Second) }})
 		if err != nil {
 			t.Fatal(err)
 		}
