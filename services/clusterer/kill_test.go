@@ -33,8 +33,9 @@ var kills = flag.Int("kills", 4, "how often the clusterer is killed")
 const childVariable = "CLUSTERER_CHILD"
 
 type childServers struct {
-	NATS  string
-	Store store.Options
+	NATS                         string
+	Addr                         []string
+	Database, Username, Password string
 }
 
 // child is a clusterer process that runs until it is killed. Its holder has the name of the
@@ -52,7 +53,7 @@ func child(servers string) error {
 	if err != nil {
 		return err
 	}
-	db, err := store.Open(context.Background(), c.Store)
+	db, err := store.Open(context.Background(), store.Options{Addr: c.Addr, Database: c.Database, Username: c.Username, Password: c.Password})
 	if err != nil {
 		return err
 	}
@@ -107,7 +108,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := &fixture{b, db, bustest.Collect(t, b, bus.Worlds, "worlds.>"), rand.New(rand.NewPCG(1, 1))}
-	servers, err := json.Marshal(childServers{server.ClientURL(), options})
+	servers, err := json.Marshal(childServers{server.ClientURL(), options.Addr, options.Database, options.Username, options.Password})
 	if err != nil {
 		t.Fatal(err)
 	}
