@@ -8,6 +8,7 @@ MODULES := schemas pkg services/ingestor services/classifier services/clusterer 
 NPM    := npm install --no-package-lock --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
 
 SOAK   := 20000
+FUZZTIME := 60s
 
 # Every target with a description is a name, not a file.
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' $(MAKEFILE_LIST))
@@ -54,7 +55,7 @@ $(CACHE)/nats/nats-server: pkg/go.mod
 	@mkdir -p $(@D)
 	go build -o $@ github.com/nats-io/nats-server/v2
 
-mcp-conformance: $(CACHE)/mcpconformance/.installed
+mcp-conformance: $(CACHE)/mcpconformance/.installed ## install the MCP conformance suite
 $(CACHE)/mcpconformance/.installed: scripts/mcpconformance/package.json
 	@mkdir -p $(@D) && cp $< $(@D)/
 	$(NPM) --prefix $(@D) --no-save node-$$(node -p "process.platform+'-'+process.arch")@24.21.0
@@ -72,6 +73,10 @@ test-tools: install mcp-client mcp-conformance browser nats-server
 test: test-tools build ## run every test with the race detector
 	go test -race -timeout 12m work
 
+fuzz: ## try every decoder with hostile input, a minute each (FUZZTIME=5m for longer)
+	@for f in $$(grep -rl '^func Fuzz' --include=*_test.go services/ingestor); do for n in $$(sed -n 's/^func \(Fuzz[A-Za-z]*\)(.*/\1/p' $$f); do \
+		echo "$$(dirname $$f) $$n"; go test -run '^$$' -fuzz "^$$n$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f) || exit 1; done; done
+
 lint: ## gofmt, vet, staticcheck, tidy modules
 	@test -z "$$(gofmt -l $(MODULES))" || { echo "run make fmt:"; gofmt -l $(MODULES); exit 1; }
 	go vet work
@@ -84,6 +89,9 @@ fmt: ## format the code
 
 tidy: ## tidy every module
 	@for m in $(MODULES); do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
+
+eval: build models ## measure quality on the bundled sets (DATA=DIR adds others)
+	python3 scripts/eval/eval.py --data "$(DATA)" $(EVAL_ARGS)
 
 bench: install ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem work

@@ -52,6 +52,7 @@ var Buckets = []struct{ Name, Owner, Holds string }{
 	{BucketLedger, "context-publisher", "what was written to which tracker or destination, with its hash"},
 	{BucketDecisions, "context-publisher", "people's decisions"},
 	{BucketCursors, "the service that polls", "how far a backfill or a rebuild has come"},
+	{BucketErasures, "ingestor", "which customers were erased until when, and the report that proves it"},
 	{BucketSnapshots, "clusterer", "which snapshot of a workspace is the newest, by position"},
 }
 
@@ -63,6 +64,7 @@ const (
 	BucketLedger    = "ledger"
 	BucketDecisions = "decisions"
 	BucketCursors   = "cursors"
+	BucketErasures  = "erasures"
 	BucketSnapshots = "snapshots"
 )
 

@@ -19,6 +19,7 @@ type Config struct {
 	Models     Models      `yaml:"models"`
 	NATS       NATS        `yaml:"nats"`
 	ClickHouse ClickHouse  `yaml:"clickhouse"`
+	SMTP       SMTP        `yaml:"smtp"`
 }
 
 // Log says how to log.
@@ -34,6 +35,15 @@ type Workspace struct {
 	APITokens   []Token      `yaml:"api_tokens"`
 	Connections []Connection `yaml:"connections"`
 	Digest      Digest       `yaml:"digest"`
+	Rank        Rank         `yaml:"rank"`
+}
+
+// Rank is what a workspace makes of the formula of ranks (package rank). What is not named
+// is as documented.
+type Rank struct {
+	Weights  map[string]float64 `yaml:"weights"`  // reach, worth, severity, momentum, churn; 0 or more
+	Segments map[string]float64 `yaml:"segments"` // what the value of accounts of a segment is multiplied by; default 1
+	Boosts   map[string]float64 `yaml:"boosts"`   // what is added to the score of clusters of a kind; default praise -0.6, other -0.3
 }
 
 // Location is the workspace's time zone. Validate has checked that it exists.
@@ -118,6 +128,15 @@ type SlackDestination struct {
 	Channel    string `yaml:"channel"`
 }
 
+// SMTP says where mail, a digest, is handed in.
+type SMTP struct {
+	Addr     string `yaml:"addr"`     // host:port; empty means that no mail is sent
+	From     string `yaml:"from"`     // the sender's address, with or without a name
+	Username string `yaml:"username"` // empty means no login
+	Password Secret `yaml:"password"`
+	TLS      string `yaml:"tls"` // starttls (default), implicit, or none for a relay on this machine
+}
+
 // Models says which models judge and embed.
 type Models struct {
 	Dir        string     `yaml:"dir"` // folder of the embedded model's weights; default: beside the binary, then .cache/models
@@ -141,6 +160,15 @@ type Chat struct {
 	Model    string        `yaml:"model"`
 	APIKey   Secret        `yaml:"api_key"`
 	Timeout  time.Duration `yaml:"timeout"` // of one call; default 30s
+
+	AskBelow    float64 `yaml:"ask_below"`   // items with a signal less sure than this are read by it; default 0.7, and 1 is every item
+	Attempts    int     `yaml:"attempts"`    // calls for one item, the first included; default 3
+	Concurrency int     `yaml:"concurrency"` // calls at once; default 8
+	PerMinute   int     `yaml:"per_minute"`  // calls begun in a minute; default no limit
+
+	BudgetPerDay    float64 `yaml:"budget_per_day"`   // money that calls may cost in a day (UTC); default no limit
+	PromptPrice     float64 `yaml:"prompt_price"`     // of a million tokens sent, in the budget's currency
+	CompletionPrice float64 `yaml:"completion_price"` // of a million tokens answered
 }
 
 // NATS says where the event log is.

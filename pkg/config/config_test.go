@@ -140,3 +140,24 @@ func TestValidateReportsEveryMistake(t *testing.T) {
 		}
 	}
 }
+
+func TestRankOfAWorkspace(t *testing.T) {
+	t.Setenv("THROUGHLINE_WORKSPACES_0_RANK_WEIGHTS_CHURN", "0.8")
+	file := filepath.Join(t.TempDir(), "throughline.yaml")
+	text := "workspaces:\n  - id: acme\n    rank:\n      weights: {reach: 0.5}\n      segments: {enterprise: 2}\n      boosts: {praise: -1}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := c.Workspaces[0].Rank
+	if r.Weights["reach"] != 0.5 || r.Weights["churn"] != 0.8 || r.Segments["enterprise"] != 2 || r.Boosts["praise"] != -1 {
+		t.Errorf("%+v", r)
+	}
+	r.Weights["luck"], r.Boosts["magic"] = -1, 1
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "luck") || !strings.Contains(err.Error(), "magic") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -127,6 +127,19 @@ func set(v reflect.Value, path, value string) error {
 			}
 		}
 		return errNoField
+	case reflect.Map: // of numbers by name
+		if path == "" {
+			return errNoField
+		}
+		number, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return err
+		}
+		if v.IsNil() {
+			v.Set(reflect.MakeMap(v.Type()))
+		}
+		v.SetMapIndex(reflect.ValueOf(strings.ToLower(path)), reflect.ValueOf(number))
+		return nil
 	case reflect.Slice:
 		if path == "" && v.Type().Elem().Kind() == reflect.String {
 			v.Set(reflect.ValueOf(strings.Split(value, ",")))
@@ -186,6 +199,9 @@ func (c *Config) defaults() {
 	def(&c.Log.Format, "text")
 	def(&c.Models.Embeddings.Provider, "local")
 	def(&c.Models.Chat.Provider, "none")
+	if c.Models.Chat.AskBelow == 0 {
+		c.Models.Chat.AskBelow = 0.7
+	}
 	if c.Models.Chat.Timeout == 0 {
 		c.Models.Chat.Timeout = 30 * time.Second
 	}
@@ -200,6 +216,7 @@ func (c *Config) defaults() {
 	if c.NATS.Replicas == 0 {
 		c.NATS.Replicas = 1
 	}
+	def(&c.SMTP.TLS, "starttls")
 	for i := range c.Workspaces {
 		def(&c.Workspaces[i].Timezone, "UTC")
 	}

@@ -3,7 +3,9 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"net/mail"
 	"net/url"
 	"regexp"
 	"slices"
@@ -38,6 +40,16 @@ func (c Config) Validate() error {
 	if c.Models.Chat.Provider == "openai" && c.Models.Chat.Model == "" {
 		v.add("models.chat.model", "is required with provider openai")
 	}
+	chat := c.Models.Chat
+	if chat.AskBelow < 0 || chat.AskBelow > 1 {
+		v.add("models.chat.ask_below", "must be between 0 and 1")
+	}
+	if chat.Attempts < 0 || chat.Concurrency < 0 || chat.PerMinute < 0 || chat.BudgetPerDay < 0 || chat.PromptPrice < 0 || chat.CompletionPrice < 0 {
+		v.add("models.chat", "attempts, concurrency, per_minute, budget_per_day and prices must not be negative")
+	}
+	if chat.BudgetPerDay > 0 && chat.PromptPrice == 0 && chat.CompletionPrice == 0 {
+		v.add("models.chat.budget_per_day", "needs prompt_price and completion_price")
+	}
 	v.url("models.embeddings.base_url", c.Models.Embeddings.BaseURL)
 	v.url("models.chat.base_url", c.Models.Chat.BaseURL)
 	if (c.NATS.Mode == "embedded") == (c.NATS.URL != "") {
@@ -48,6 +60,15 @@ func (c Config) Validate() error {
 	}
 	if !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(c.ClickHouse.Database) {
 		v.add("clickhouse.database", "must be letters, digits and _")
+	}
+	v.oneOf("smtp.tls", c.SMTP.TLS, "starttls", "implicit", "none")
+	if c.SMTP.Addr != "" {
+		if _, _, err := net.SplitHostPort(c.SMTP.Addr); err != nil {
+			v.add("smtp.addr", "must be host:port")
+		}
+		if _, err := mail.ParseAddress(c.SMTP.From); err != nil {
+			v.add("smtp.from", "must be the address that digests come from")
+		}
 	}
 	workspaces, connections, tokens := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for i, w := range c.Workspaces {
@@ -79,6 +100,15 @@ func (c Config) Validate() error {
 			}
 			v.oneOf(at+".type", k.Type, connectionTypes...)
 			v.url(at+".base_url", k.BaseURL)
+		}
+		for _, name := range slices.Sorted(maps.Keys(w.Rank.Weights)) {
+			v.oneOf(at+".rank.weights", name, "reach", "worth", "severity", "momentum", "churn")
+			if !(w.Rank.Weights[name] >= 0) {
+				v.add(at+".rank.weights."+name, "must be 0 or more")
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(w.Rank.Boosts)) {
+			v.oneOf(at+".rank.boosts", name, "bug", "feature_request", "usability", "question", "praise", "complaint", "other")
 		}
 		if w.Digest.At != "" && !atPattern.MatchString(w.Digest.At) {
 			v.add(at+".digest.at", "must be HH:MM")

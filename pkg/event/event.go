@@ -118,9 +118,27 @@ type Classified struct {
 	Item         *ItemHead         `json:"item,omitempty"`
 	Deleted      bool              `json:"deleted,omitempty"`
 	Signals      []feedback.Signal `json:"signals,omitempty"`
+	Reading      *Reading          `json:"reading,omitempty"`
 	Account      *feedback.Account `json:"account,omitempty"`
 	Erasure      *Erasure          `json:"erasure,omitempty"`
 }
+
+// Reading says how an item was read. It is set with an item that is not deleted.
+type Reading struct {
+	Language    string `json:"language,omitempty"`    // ISO 639-1 code, where it can be told
+	Unsupported bool   `json:"unsupported,omitempty"` // the language is none that the model understands
+	Silence     string `json:"silence,omitempty"`     // why there are no signals: empty, automatic, thanks, courtesy, quoted or neutral
+	By          Reader `json:"by"`
+}
+
+// Reader is what read an item.
+type Reader string
+
+// The readers of items.
+const (
+	Heads Reader = "heads" // the heads that ship, or a workspace's own
+	Model Reader = "model" // the chat model
+)
 
 // ItemHead is what the clusterer needs to know of an item besides its signals.
 type ItemHead struct {

@@ -125,6 +125,8 @@ type Signal struct {
 	Area       string  `json:"area,omitempty"`
 	Space      string  `json:"space"`
 	Vector     Vector  `json:"vector"`
+
+	Attributes Attributes `json:"attributes,omitzero"`
 }
 
 // Tracker is a kind of system that tickets live in.

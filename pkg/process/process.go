@@ -148,6 +148,15 @@ func (p *Process) Workspaces() []string {
 	return out
 }
 
+// Ranks are the settings of the workspaces' ranks, by workspace.
+func (p *Process) Ranks() map[string]config.Rank {
+	out := map[string]config.Rank{}
+	for _, w := range p.Config.Workspaces {
+		out[w.ID] = w.Rank
+	}
+	return out
+}
+
 // Embedder opens the configured model.
 func Embedder(c config.Models) (embed.Embedder, error) {
 	const remembered = 20_000 // texts; 768 numbers each are 60 MB

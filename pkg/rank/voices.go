@@ -3,7 +3,9 @@ package rank
 import (
 	"cmp"
 	"maps"
+	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -11,9 +13,11 @@ import (
 type Utterance struct {
 	Signal   string
 	Voice    string // the customer
-	Account  string // their company, "" if unknown
 	Severity float64
 	At       time.Time
+	Leaving  bool    // they speak of leaving: see Leaving
+	Copy     uint64  // equal for long texts that are equal word for word; 0 for others: see Copy
+	Weight   float64 // what its day counts for momentum: see Rhythm
 }
 
 // Voices gathers a cluster's utterances. The zero value is empty and ready.
@@ -58,37 +62,109 @@ func (v *Voices) Count(account func(voice string) string) (voices, accounts, sig
 	return len(v.byVoice), len(seen), v.signals
 }
 
+// employer is what Inputs gathers of an account, or of a person without one.
+type employer struct {
+	people int
+	last   time.Time
+	left   time.Time // when somebody last spoke of leaving; zero for never
+	days   map[string]Utterance
+}
+
 // Inputs sums up as of the newest utterance. account names a voice's company at present,
-// value what a company is worth a year. The order of Observe does not matter: sums are
-// taken in order of name.
+// value what a company counts for a year. The order of Observe does not matter: sums are
+// taken in order of name. Since and Boost are the caller's to set.
 func (v *Voices) Inputs(account func(voice string) string, value func(account string) float64) Inputs {
-	in := Inputs{Signals: v.signals}
+	var in Inputs
+	companies := map[string]*employer{}
+	echoes := v.echoes()
+	for _, voice := range slices.Sorted(maps.Keys(v.byVoice)) {
+		said := sorted(v.byVoice[voice])
+		if last := said[len(said)-1].At; last.After(in.AsOf) {
+			in.AsOf = last
+		}
+		if echoes[voice] {
+			continue
+		}
+		key := account(voice)
+		if key == "" {
+			key = "\x00" + voice
+		}
+		c := companies[key]
+		if c == nil {
+			c = &employer{days: map[string]Utterance{}}
+			companies[key] = c
+		}
+		in.People++
+		c.people++
+		severity, leaving := 0.0, false
+		for _, u := range said {
+			severity += u.Severity
+			if u.Leaving {
+				leaving = true
+				c.left = latest(c.left, u.At)
+			}
+			c.last = latest(c.last, u.At)
+			day := u.At.UTC().Format(time.DateOnly)
+			if first, known := c.days[day]; !known || before(u, first) {
+				c.days[day] = u
+			}
+		}
+		in.SeveritySum += severity / float64(len(said))
+		if leaving {
+			in.Churning++
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(companies)) {
+		c := companies[key]
+		in.Reach += math.Sqrt(float64(c.people)) * fade(in.AsOf.Sub(c.last), HalfLife)
+		for _, day := range slices.Sorted(maps.Keys(c.days)) {
+			u := c.days[day]
+			in.Fast += u.Weight * fade(in.AsOf.Sub(u.At), FastHalfLife)
+			in.Slow += u.Weight * fade(in.AsOf.Sub(u.At), SlowHalfLife)
+		}
+		if strings.HasPrefix(key, "\x00") {
+			continue
+		}
+		worth := value(key)
+		in.Worth += worth * fade(in.AsOf.Sub(c.last), HalfLife)
+		if !c.left.IsZero() {
+			in.AtRisk += worth * fade(in.AsOf.Sub(c.left), HalfLife)
+		}
+	}
+	return in
+}
+
+// echoes are the voices that said nothing but long texts which another voice had said
+// before them.
+func (v *Voices) echoes() map[string]bool {
+	first := map[uint64]Utterance{}
 	for _, said := range v.byVoice {
 		for _, u := range said {
-			if u.At.After(in.AsOf) {
-				in.AsOf = u.At
+			if o, known := first[u.Copy]; u.Copy != 0 && (!known || before(u, o)) {
+				first[u.Copy] = u
 			}
 		}
 	}
-	lastOfAccount := map[string]time.Time{}
-	for _, voice := range slices.Sorted(maps.Keys(v.byVoice)) {
-		var last time.Time
-		said := slices.SortedFunc(slices.Values(v.byVoice[voice]), func(a, b Utterance) int {
-			return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Signal, b.Signal))
-		})
-		for _, u := range said {
-			in.SeveritySum += u.Severity
-			in.Fast += fade(in.AsOf.Sub(u.At), FastHalfLife)
-			in.Slow += fade(in.AsOf.Sub(u.At), SlowHalfLife)
-			last = u.At
-		}
-		in.Reach += fade(in.AsOf.Sub(last), HalfLife)
-		if a := account(voice); a != "" && last.After(lastOfAccount[a]) {
-			lastOfAccount[a] = last
-		}
+	out := map[string]bool{}
+	for voice, said := range v.byVoice {
+		out[voice] = !slices.ContainsFunc(said, func(u Utterance) bool { return u.Copy == 0 || first[u.Copy].Voice == voice })
 	}
-	for _, a := range slices.Sorted(maps.Keys(lastOfAccount)) {
-		in.Worth += value(a) * fade(in.AsOf.Sub(lastOfAccount[a]), HalfLife)
+	return out
+}
+
+func sorted(said []Utterance) []Utterance {
+	return slices.SortedFunc(slices.Values(said), func(a, b Utterance) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Signal, b.Signal))
+	})
+}
+
+func before(a, b Utterance) bool {
+	return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Signal, b.Signal)) < 0
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
 	}
-	return in
+	return a
 }

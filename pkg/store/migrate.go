@@ -129,7 +129,9 @@ func (db *DB) recordMigration(ctx context.Context, m migrationFile) error {
 //
 // The settings make an insert durable when it is acknowledged (data files and
 // their folder synced) and remember the tokens of the last 10,000 inserts,
-// which plain MergeTree tables do not do by default.
+// which plain MergeTree tables do not do by default. What a merge or a mutation
+// replaced, and the text of past mutations, goes within seconds, once what came
+// in its place is on the disk: an erasure waits for it.
 type dialect struct{ cluster string }
 
 func (db *DB) dialect() dialect { return dialect{cluster: db.cluster} }
@@ -163,7 +165,9 @@ func (d dialect) settings(more ...string) string {
 	if d.cluster != "" {
 		window = "replicated_deduplication_window = 10000"
 	}
-	return "SETTINGS " + strings.Join(append([]string{"fsync_after_insert = 1", "fsync_part_directory = 1", window}, more...), ", ")
+	return "SETTINGS " + strings.Join(append([]string{"fsync_after_insert = 1", "min_rows_to_fsync_after_merge = 1", "fsync_part_directory = 1", window,
+		"cleanup_delay_period = 2", "max_cleanup_delay_period = 5", "cleanup_delay_period_random_add = 0",
+		"finished_mutations_to_keep = 1"}, more...), ", ")
 }
 
 func onCluster(name string) string {
@@ -183,9 +187,9 @@ type migrationFile struct {
 
 var migrationName = regexp.MustCompile(`^(\d{4})_[a-z0-9_]+\.sql$`)
 
-// readMigrations reads every .sql file at the root of files. The numbers must
-// count from 1 without gaps or repeats, so that a file lost or merged twice is
-// noticed.
+// readMigrations reads every .sql file at the root of files. Each number may be
+// used once; there may be gaps, because work done side by side takes ranges of
+// its own.
 func readMigrations(files fs.FS, d dialect) ([]migrationFile, error) {
 	names, err := fs.Glob(files, "*.sql")
 	if err != nil {
@@ -196,15 +200,17 @@ func readMigrations(files fs.FS, d dialect) ([]migrationFile, error) {
 	}
 	slices.Sort(names)
 	var out []migrationFile
-	for i, name := range names {
+	last := uint64(0)
+	for _, name := range names {
 		match := migrationName.FindStringSubmatch(name)
 		if match == nil {
 			return nil, fmt.Errorf("read %s: its name is not like 0001_name.sql", name)
 		}
 		number, err := strconv.ParseUint(match[1], 10, 32)
-		if err != nil || number != uint64(i+1) {
-			return nil, fmt.Errorf("read %s: its number should be %04d", name, i+1)
+		if err != nil || number <= last {
+			return nil, fmt.Errorf("read %s: its number should be greater than %04d", name, last)
 		}
+		last = number
 		text, err := fs.ReadFile(files, name)
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", name, err)

@@ -77,6 +77,7 @@ func NewSlack(o SlackOptions) *Slack {
 		"auth.test":             {"", s.authTest},
 		"team.info":             {"team:read", s.teamInfo},
 		"users.info":            {"users:read", s.usersInfo},
+		"users.conversations":   {"channels:read", s.usersConversations},
 		"conversations.info":    {"channels:read", s.conversationsInfo},
 		"conversations.history": {"channels:history", s.history},
 		"conversations.replies": {"channels:history", s.replies},
@@ -261,6 +262,15 @@ func (s *Slack) usersInfo(c slackCall) (map[string]any, string) {
 		}
 	}
 	return nil, "user_not_found"
+}
+
+// usersConversations lists the channels that the bot is a member of, all on one page.
+func (s *Slack) usersConversations(slackCall) (map[string]any, string) {
+	channels := []any{}
+	for _, c := range s.channels {
+		channels = append(channels, map[string]any{"id": c.id, "name": c.name, "is_channel": true})
+	}
+	return map[string]any{"channels": channels, "response_metadata": map[string]any{"next_cursor": ""}}, ""
 }
 
 func (s *Slack) conversationsInfo(c slackCall) (map[string]any, string) {

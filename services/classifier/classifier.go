@@ -40,8 +40,6 @@ type Config struct {
 	// Chat is the model that extracts, where its provider is "openai"; otherwise the heads
 	// that ship with the service do.
 	Chat config.Chat
-	// ChatConcurrency bounds how many items are with the chat model at once; 0 means 8.
-	ChatConcurrency int
 }
 
 // Deps is what the classifier works with. All of it is required but Now.
@@ -87,13 +85,12 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{judge: j, embedder: d.Embedder, metrics: m, concurrency: c.ChatConcurrency}
-	if r.concurrency <= 0 {
-		r.concurrency = 8
-	}
+	r := &reader{judge: j, embedder: d.Embedder, metrics: m, askBelow: c.Chat.AskBelow}
 	if c.Chat.Provider == "openai" {
 		r.chat, err = chat.New(chat.Options{
 			BaseURL: c.Chat.BaseURL, Model: c.Chat.Model, APIKey: c.Chat.APIKey.Value(), Timeout: c.Chat.Timeout, Now: d.Now,
+			Attempts: c.Chat.Attempts, Concurrency: c.Chat.Concurrency, PerMinute: c.Chat.PerMinute,
+			Budget: chat.Budget{PerDay: c.Chat.BudgetPerDay, PromptPrice: c.Chat.PromptPrice, CompletionPrice: c.Chat.CompletionPrice},
 		})
 		if err != nil {
 			return nil, err

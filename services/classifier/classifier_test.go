@@ -3,10 +3,16 @@ package classifier_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -369,6 +375,7 @@ func TestRedeliveryGivesTheSameResultAndRows(t *testing.T) {
 func TestUnreadableEventsAreDeadLettersAtOnce(t *testing.T) {
 	t.Parallel()
 	w := start(t)
+	dead := bustest.Collect(t, w.bus, bus.DeadLetters, "deadletters.*."+workspace+".*")
 	w.send(event.ItemReceived, event.Item{Origin: origin(), Item: item("", 1, "no id")})
 	w.send(event.TicketMoved, event.Ticket{})
 	foreign := item(itemID, 1, "of another workspace")
@@ -377,6 +384,9 @@ func TestUnreadableEventsAreDeadLettersAtOnce(t *testing.T) {
 	w.sendItem(item(itemID, 1, "Search is slow."))
 	if got := w.await(); got.ItemSequence != 4 {
 		t.Errorf("first result is of event %d, want 4", got.ItemSequence)
+	}
+	for range 3 {
+		bustest.Await(t, dead)
 	}
 	letters, err := w.bus.DeadLetters(t.Context(), workspace, "", 10)
 	if err != nil {
@@ -457,5 +467,145 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 		if _, err := classifier.New(classifier.Config{Chat: c}, d); err == nil {
 			t.Errorf("accepts %+v", c)
 		}
+	}
+}
+
+func TestAttributesAndReadingAreToldAndKept(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	text := "The app crashes when I export on Android 14. Workaround: I mail it to jo@fjord.example.\n\nYou charged me $49.00 twice, please refund one payment."
+	seq := w.sendItem(item(itemID, 1, text))
+	got := w.await()
+	if got.Reading == nil || got.Reading.Language != "en" || got.Reading.Unsupported || got.Reading.Silence != "" || got.Reading.By != event.Heads {
+		t.Errorf("reading = %+v", got.Reading)
+	}
+	if len(got.Signals) != 2 {
+		t.Fatalf("%d signals, want 2", len(got.Signals))
+	}
+	first, second := got.Signals[0].Attributes, got.Signals[1].Attributes
+	if first.Platform != "android" || first.Workaround != "I mail it to [email]" || first.SeverityReason != "crashes" {
+		t.Errorf("first has %+v", first)
+	}
+	if !second.Billing || len(second.Amounts) != 1 || second.Amounts[0] != (feedback.Amount{Value: 49, Currency: "USD"}) {
+		t.Errorf("second has %+v", second)
+	}
+	var platform, workaround, currency, language, by string
+	var amounts []float64
+	row := w.store.Conn().QueryRow(t.Context(), `
+		SELECT any(platform), anyIf(workaround, workaround != ''), anyIf(currencies[1], billing = 1), anyIf(amounts, billing = 1) FROM signals FINAL WHERE workspace = ? AND item = ? AND platform != '' OR billing = 1`, workspace, itemID)
+	if err := row.Scan(&platform, &workaround, &currency, &amounts); err != nil {
+		t.Fatal(err)
+	}
+	if workaround != "I mail it to [email]" || currency != "USD" || len(amounts) != 1 || amounts[0] != 49 {
+		t.Errorf("rows hold %q, %q, %v", workaround, currency, amounts)
+	}
+	var signals uint32
+	var version uint64
+	row = w.store.Conn().QueryRow(t.Context(), `SELECT language, read_by, signals, version FROM readings FINAL WHERE workspace = ? AND item = ?`, workspace, itemID)
+	if err := row.Scan(&language, &by, &signals, &version); err != nil {
+		t.Fatal(err)
+	}
+	if language != "en" || by != "heads" || signals != 2 || version != seq {
+		t.Errorf("reading is kept as %s, %s, %d, %d", language, by, signals, version)
+	}
+}
+
+func TestSilenceHasAReason(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	for i, c := range []struct{ text, want string }{{"Thanks a lot!", "thanks"}, {"Out of office until Monday.", "automatic"}, {"", "empty"}, {"> it crashes", "quoted"}} {
+		w.sendItem(item(feedback.ID("itm", fmt.Sprint(i)), 1, c.text))
+		if got := w.await(); len(got.Signals) != 0 || got.Reading.Silence != c.want {
+			t.Errorf("%q: %d signals, silence %q, want %q", c.text, len(got.Signals), got.Reading.Silence, c.want)
+		}
+	}
+	var n uint64
+	if err := w.store.Conn().QueryRow(t.Context(), `SELECT count() FROM readings FINAL WHERE workspace = ? AND silence != ''`, workspace).Scan(&n); err != nil || n != 4 {
+		t.Errorf("%d reasons are kept, want 4 (%v)", n, err)
+	}
+	if got := w.counter("throughline_classifier_silences_total"); got != 4 {
+		t.Errorf("%v silences counted, want 4", got)
+	}
+}
+
+func TestUnsupportedLanguagesAreKeptAndMarked(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	for i, c := range []struct{ text, code string }{{"日本語のテキスト。検索が遅いです。", "ja"}, {"Der Export stürzt jedes Mal ab, wenn ich speichern möchte.", "de"}} {
+		w.sendItem(item(feedback.ID("itm", fmt.Sprint(i)), 1, c.text))
+		got := w.await()
+		if len(got.Signals) == 0 || got.Reading.Language != c.code || !got.Reading.Unsupported {
+			t.Fatalf("%q: %d signals, reading %+v", c.text, len(got.Signals), got.Reading)
+		}
+		for _, g := range got.Signals {
+			if !g.Attributes.Unsupported || g.Attributes.Language != c.code || g.Confidence > 0.3 || g.Kind == feedback.Other {
+				t.Errorf("signal of kind %s, confidence %v, %+v", g.Kind, g.Confidence, g.Attributes)
+			}
+		}
+	}
+}
+
+// A model that answers with what the customer never said gets none of it through, and what
+// it does not answer is read by the heads, counted.
+func TestAHostileModelLosesAndInventsNothing(t *testing.T) {
+	t.Parallel()
+	answers := []string{
+		`{"signals":[{"quote":"The PDF import is broken","kind":"bug","confidence":1}]}`,                                             // invented
+		`{"signals":[{"quote":"the csv export CRASHES","kind":"bug","sentiment":-1,"severity":0.8,"confidence":0.9,"area":"export"}`, // cut off, repaired
+		`I will not.`, // no JSON
+		"500", "429", "hang",
+	}
+	var calls atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		answer := answers[int(calls.Add(1)-1)%len(answers)]
+		_, _ = io.Copy(io.Discard, r.Body) // a caller that leaves is noticed once all is read
+		switch answer {
+		case "500", "429":
+			status, _ := strconv.Atoi(answer)
+			rw.WriteHeader(status)
+			return
+		case "hang":
+			<-r.Context().Done()
+			return
+		}
+		_ = json.NewEncoder(rw).Encode(map[string]any{
+			"choices": []any{map[string]any{"message": map[string]any{"role": "assistant", "content": answer}}},
+			"usage":   map[string]any{"prompt_tokens": 100, "completion_tokens": 10},
+		})
+	}))
+	t.Cleanup(server.Close)
+	w := start(t, func(c *classifier.Config, _ *classifier.Deps) {
+		c.Chat = config.Chat{
+			Provider: "openai", BaseURL: server.URL, Model: "m", Timeout: 50 * time.Millisecond, AskBelow: 1, Attempts: 1, Concurrency: 1,
+			PromptPrice: 1, CompletionPrice: 2,
+		}
+	})
+	byModel := 0
+	for i := range len(answers) {
+		text := fmt.Sprintf("The CSV export crashes every time I click save, it is report %d.", i)
+		w.sendItem(item(feedback.ID("itm", fmt.Sprint(i)), 1, text))
+		got := w.await()
+		if len(got.Signals) != 1 {
+			t.Fatalf("item %d has %d signals, want 1", i, len(got.Signals))
+		}
+		if g := got.Signals[0]; text[g.Span.Start:g.Span.End] != g.Quote {
+			t.Errorf("quote %q is not in the text", g.Quote)
+		}
+		if got.Reading.By == event.Model {
+			byModel++
+		}
+	}
+	if byModel != 1 {
+		t.Errorf("%d items were read by the model, want the one that it answered", byModel)
+	}
+	for name, want := range map[string]float64{
+		"throughline_classifier_fallbacks_total": 5, "throughline_classifier_quotes_dropped_total": 1, "throughline_classifier_model_calls_total": 6,
+	} {
+		if got := w.counter(name); got != want {
+			t.Errorf("%s = %v, want %v", name, got, want)
+		}
+	}
+	if cost := w.counter("throughline_classifier_model_cost_total"); cost < 3*120e-6 {
+		t.Errorf("cost %v is not counted", cost)
 	}
 }

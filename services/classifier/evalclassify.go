@@ -14,10 +14,10 @@ import (
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/embed"
+	"github.com/throughline-dev/throughline/pkg/mask"
 	"github.com/throughline-dev/throughline/services/classifier/internal/fit"
 	"github.com/throughline-dev/throughline/services/classifier/internal/judge"
 	"github.com/throughline-dev/throughline/services/classifier/internal/linear"
-	"github.com/throughline-dev/throughline/services/classifier/internal/mask"
 	"github.com/throughline-dev/throughline/services/classifier/internal/measure"
 )
 

@@ -135,11 +135,11 @@ func parseExtractLine(raw []byte) (extractLine, error) {
 }
 
 func (e *extractEval) take(ctx context.Context, batch []extractLine) error {
-	texts := make([]string, len(batch))
+	passages := make([]passage, len(batch))
 	for i, l := range batch {
-		texts[i] = l.Text
+		passages[i].text = l.Text
 	}
-	found, err := e.reader.read(ctx, texts)
+	found, err := e.reader.read(ctx, passages)
 	if err != nil {
 		return err
 	}
@@ -147,9 +147,9 @@ func (e *extractEval) take(ctx context.Context, batch []extractLine) error {
 		answer := struct {
 			ID      string          `json:"id"`
 			Signals []extractSignal `json:"signals"`
-		}{l.ID, make([]extractSignal, 0, len(found[i]))}
+		}{l.ID, make([]extractSignal, 0, len(found[i].findings))}
 		var spans []agreement.Signal
-		for _, f := range found[i] {
+		for _, f := range found[i].findings {
 			answer.Signals = append(answer.Signals, extractSignal{f.Kind, f.span.Start, f.span.End, f.quote})
 			spans = append(spans, agreement.Signal{Kind: f.Kind, Span: f.span})
 			e.signals++

@@ -92,19 +92,22 @@ func open(m bus.Message) *task {
 // one, so that the one to blame fails alone.
 func (s *Service) read(ctx context.Context, tasks []*task) {
 	var items []*task
-	var texts []string
+	var passages []passage
 	for _, t := range tasks {
 		if t.err == nil && t.item != nil && !t.result.Deleted {
-			items, texts = append(items, t), append(texts, t.item.Item.Text)
+			items, passages = append(items, t), append(passages, passage{t.Workspace, t.item.Item.Text})
 		}
 	}
 	if len(items) == 0 {
 		return
 	}
-	found, err := s.reader.read(ctx, texts)
+	found, err := s.reader.read(ctx, passages)
 	if err == nil {
 		for i, t := range items {
-			t.result.Signals = s.signals(t, found[i])
+			t.result.Signals = s.signals(t, found[i].findings)
+			t.result.Reading = &event.Reading{
+				Language: found[i].language.Code, Unsupported: !found[i].language.Supported, Silence: found[i].silence, By: found[i].by,
+			}
 		}
 		return
 	}
@@ -155,6 +158,7 @@ func (s *Service) signals(t *task, found []finding) []feedback.Signal {
 			ID: feedback.SignalID(item.ID, f.Kind, f.quote, seen[same]), Item: item.ID, Revision: item.Revision, Ordinal: i,
 			Kind: f.Kind, Span: f.span, Quote: f.quote, Sentiment: f.Sentiment, Severity: f.Severity,
 			Confidence: f.Confidence, Area: f.Area, Space: space, Vector: f.vector,
+			Attributes: f.attributes,
 		})
 		seen[same]++
 	}
@@ -202,6 +206,9 @@ func (t *task) Subject() string {
 
 func (s *Service) count(t *task) {
 	s.metrics.items.WithLabelValues(string(t.Type)).Inc()
+	if t.result.Reading != nil {
+		s.metrics.read(t.result.Reading)
+	}
 	for _, g := range t.result.Signals {
 		s.metrics.signals.WithLabelValues(string(g.Kind)).Inc()
 	}

@@ -7,20 +7,35 @@ import (
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/embed"
+	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/feedback"
+	"github.com/throughline-dev/throughline/pkg/mask"
+	"github.com/throughline-dev/throughline/services/classifier/internal/attribute"
 	"github.com/throughline-dev/throughline/services/classifier/internal/chat"
 	"github.com/throughline-dev/throughline/services/classifier/internal/extract"
 	"github.com/throughline-dev/throughline/services/classifier/internal/judge"
-	"github.com/throughline-dev/throughline/services/classifier/internal/mask"
+	"github.com/throughline-dev/throughline/services/classifier/internal/language"
 )
 
-// reader turns texts into findings. It is what the service and the evaluation share.
+// reader turns texts into readings. It is what the service and the evaluation share.
 type reader struct {
-	judge       *judge.Judge
-	embedder    embed.Embedder
-	chat        *chat.Client // nil where there is none
-	concurrency int
-	metrics     *metrics
+	judge    *judge.Judge
+	embedder embed.Embedder
+	chat     *chat.Client // nil where there is none
+	askBelow float64      // the confidence below which a signal makes its item one for the chat model
+	metrics  *metrics
+}
+
+// passage is a text to read, and whose it is.
+type passage struct{ workspace, text string }
+
+// readout is what was found in a text.
+type readout struct {
+	findings []finding
+	language language.Language
+	silence  string // why there are no findings, by the words of package extract
+	by       event.Reader
+	wanting  bool // the chat model was to read it, and could not
 }
 
 // finding is a signal before it belongs to an item.
@@ -29,6 +44,7 @@ type finding struct {
 	quote  string
 	vector []float32
 	judge.Judgement
+	attributes feedback.Attributes
 }
 
 // candidate is a span that may be a finding. by is nil where the heads shall judge it.
@@ -48,20 +64,88 @@ const maxSignals = 24
 // person, a lost one cannot be found.
 const certainlyNothing = 0.6
 
-// read finds the signals of each text, in order. All spans are embedded in one call. The
-// error is the embedder's; a chat model that fails costs quality, never the result.
-func (r *reader) read(ctx context.Context, texts []string) ([][]finding, error) {
-	candidates := make([][]candidate, len(texts))
-	if r.chat == nil {
-		for i, t := range texts {
-			candidates[i] = r.local(t)
+// askedAtOnce is how many texts wait for the chat model together; how many of them are with
+// it is its own setting.
+const askedAtOnce = 64
+
+// read finds the signals of each text, in order: by the heads, and where those are unsure by
+// the chat model, if there is one. All spans are embedded together. The error is the
+// embedder's; a chat model that fails costs quality, never the result.
+func (r *reader) read(ctx context.Context, passages []passage) ([]readout, error) {
+	out := make([]readout, len(passages))
+	candidates := make([][]candidate, len(passages))
+	for i, p := range passages {
+		out[i] = readout{language: language.Of(p.text), by: event.Heads}
+		if extract.Machine(p.text) {
+			out[i].silence = extract.Automatic
+			continue
 		}
-	} else {
-		r.ask(ctx, texts, candidates)
-		if err := ctx.Err(); err != nil {
+		candidates[i] = r.local(p.text)
+	}
+	if err := r.settle(ctx, passages, candidates, out); err != nil {
+		return nil, err
+	}
+	if r.chat != nil {
+		if err := r.improve(ctx, passages, out); err != nil {
 			return nil, err
 		}
 	}
+	for i := range out {
+		if len(out[i].findings) == 0 && out[i].silence == "" {
+			out[i].silence = extract.Reason(passages[i].text)
+		}
+	}
+	return out, nil
+}
+
+// improve has the chat model read what the heads were unsure of.
+func (r *reader) improve(ctx context.Context, passages []passage, out []readout) error {
+	var unsure []int
+	for i := range out {
+		if r.unsure(passages[i].text, out[i]) {
+			unsure = append(unsure, i)
+		}
+	}
+	if len(unsure) == 0 {
+		return nil
+	}
+	asked, better, candidates := make([]passage, len(unsure)), make([]readout, len(unsure)), make([][]candidate, len(unsure))
+	for n, i := range unsure {
+		asked[n], better[n] = passages[i], readout{language: out[i].language, by: event.Model}
+	}
+	answered := r.ask(ctx, asked, candidates)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := r.settle(ctx, asked, candidates, better); err != nil {
+		return err
+	}
+	for n, i := range unsure {
+		if answered[n] {
+			out[i] = better[n]
+		} else {
+			out[i].wanting = true
+		}
+	}
+	return nil
+}
+
+// unsure reports whether a reading is one that a chat model could better: there are words of
+// the customer's own, and the heads are not sure of what they say.
+func (r *reader) unsure(text string, was readout) bool {
+	if was.silence != "" || len(was.findings) == 0 && extract.Reason(text) != extract.Neutral {
+		return false
+	}
+	for _, f := range was.findings {
+		if f.Confidence < r.askBelow {
+			return true
+		}
+	}
+	return len(was.findings) == 0
+}
+
+// settle embeds candidates and makes findings of them.
+func (r *reader) settle(ctx context.Context, passages []passage, candidates [][]candidate, out []readout) error {
 	var quotes []string
 	for _, item := range candidates {
 		for _, c := range item {
@@ -73,22 +157,28 @@ func (r *reader) read(ctx context.Context, texts []string) ([][]finding, error) 
 		start := time.Now()
 		var err error
 		if vectors, err = r.embedder.Embed(ctx, quotes); err != nil {
-			return nil, fmt.Errorf("embed signals: %w", err)
+			return fmt.Errorf("embed signals: %w", err)
 		}
 		r.metrics.took("embed", start)
 	}
 	start := time.Now()
-	out, at := make([][]finding, len(texts)), 0
+	at := 0
 	for i, item := range candidates {
-		for _, c := range item {
-			if f, ok := r.decide(c, vectors[at]); ok {
-				out[i] = append(out[i], f)
+		for n, c := range item {
+			if f, ok := r.decide(c, vectors[at], out[i].language); ok {
+				end := len(passages[i].text)
+				if n+1 < len(item) {
+					end = item[n+1].span.Start
+				}
+				f.attributes = attribute.Of(f.Kind, f.quote, passages[i].text[f.span.Start:end], f.Severity)
+				f.attributes.Language, f.attributes.Unsupported = out[i].language.Code, !out[i].language.Supported
+				out[i].findings = append(out[i].findings, f)
 			}
 			at++
 		}
 	}
 	r.metrics.took("judge", start)
-	return out, nil
+	return nil
 }
 
 // local finds candidates by the heads that ship.
@@ -105,57 +195,63 @@ func (r *reader) local(text string) []candidate {
 	return out
 }
 
-// ask finds candidates by the chat model, several texts at once, and by the heads where the
-// model does not answer or has no answer worth keeping.
-func (r *reader) ask(ctx context.Context, texts []string, out [][]candidate) {
+// ask finds candidates by the chat model, several texts at once, and says of which it gave
+// an answer worth keeping.
+func (r *reader) ask(ctx context.Context, passages []passage, out [][]candidate) []bool {
+	answered := make([]bool, len(passages))
 	places := make(chan int)
 	var wg sync.WaitGroup
-	for range min(r.concurrency, len(texts)) {
+	for range min(askedAtOnce, len(passages)) {
 		wg.Go(func() {
 			for i := range places {
-				out[i] = r.askOne(ctx, texts[i])
+				out[i], answered[i] = r.askOne(ctx, passages[i])
 			}
 		})
 	}
-	for i := range texts {
+	for i := range passages {
 		places <- i
 	}
 	close(places)
 	wg.Wait()
+	return answered
 }
 
-func (r *reader) askOne(ctx context.Context, text string) []candidate {
-	if extract.Noise(text) {
-		return nil
-	}
+func (r *reader) askOne(ctx context.Context, p passage) ([]candidate, bool) {
 	start := time.Now()
-	answer, err := r.chat.Extract(ctx, text)
-	r.metrics.asked(answer.Usage, answer.Dropped, chat.Outcome(err), start)
+	answer, err := r.chat.Extract(ctx, p.workspace, p.text)
+	r.metrics.asked(answer, err, start)
 	if err != nil || len(answer.Findings) == 0 && answer.Dropped > 0 {
 		r.metrics.fallbacks.Inc()
-		return r.local(text)
+		return nil, false
 	}
 	var out []candidate
 	for _, f := range answer.Findings {
 		if len(out) == maxSignals {
 			break
 		}
-		out = append(out, candidate{span: f.Span, quote: text[f.Start:f.End], kind: f.Kind, by: &f})
+		out = append(out, candidate{span: f.Span, quote: p.text[f.Start:f.End], kind: f.Kind, by: &f})
 	}
-	return out
+	return out, true
 }
 
-// decide makes a finding of a candidate, or nothing where it says nothing.
-func (r *reader) decide(c candidate, vector []float32) (finding, bool) {
+// unsupportedConfidence is the most that the heads' word counts for in a language that they
+// were not made for.
+const unsupportedConfidence = 0.3
+
+// decide makes a finding of a candidate, or nothing where it says nothing. What is in a
+// language that the heads do not understand always says something.
+func (r *reader) decide(c candidate, vector []float32, l language.Language) (finding, bool) {
 	j := r.judge.Judge(r.embedder.Space().ID(), vector, judge.Part{Text: c.quote, Weight: 1})
-	if c.by != nil {
+	switch {
+	case c.by != nil:
 		j = r.judge.As(c.by.Kind, j, c.quote)
 		j.Sentiment, j.Severity, j.Confidence = c.by.Sentiment, c.by.Severity, c.by.Confidence
 		if c.by.Area != "" {
 			j.Area = c.by.Area
 		}
-	} else if j.Kind == feedback.Other {
-		if c.kind == feedback.Other && j.Confidence >= certainlyNothing {
+		return finding{span: c.span, quote: c.quote, vector: vector, Judgement: j}, true
+	case j.Kind == feedback.Other:
+		if c.kind == feedback.Other && j.Confidence >= certainlyNothing && l.Supported {
 			return finding{}, false
 		}
 		kind := c.kind
@@ -164,6 +260,9 @@ func (r *reader) decide(c candidate, vector []float32) (finding, bool) {
 		}
 		j = r.judge.As(kind, j, c.quote)
 		j.Confidence = 1 - j.Confidence
+	}
+	if !l.Supported {
+		j.Confidence = min(j.Confidence, unsupportedConfidence)
 	}
 	return finding{span: c.span, quote: c.quote, vector: vector, Judgement: j}, true
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/pkg/store"
 )
 
@@ -16,7 +17,12 @@ import (
 var columns = []string{
 	"workspace", "id", "item", "revision", "ordinal", "kind", "span_start", "span_end", "quote", "sentiment", "severity",
 	"confidence", "area", "space", "vector", "source", "customer", "said_at", "version", "deleted",
+	"severity_reason", "churn", "security", "billing", "platform", "app_version", "amounts", "currencies", "workaround", "expected",
+	"actual", "job", "language", "unsupported",
 }
+
+// readingColumns are those of the readings table.
+var readingColumns = []string{"workspace", "item", "language", "unsupported", "silence", "read_by", "signals", "version", "deleted"}
 
 // refusal is an event whose rows can never be written.
 type refusal struct {
@@ -55,7 +61,7 @@ func (s *Service) keep(ctx context.Context, tasks []*task) error {
 			put(t, row)
 		}
 	}
-	if err := s.insert(ctx, rows); err != nil {
+	if err := s.insert(ctx, "signals", columns, rows); err != nil {
 		var bad *store.RowError
 		if errors.As(err, &bad) && bad.Index < len(owners) {
 			return &refusal{owners[bad.Index], err}
@@ -70,7 +76,16 @@ func (s *Service) keep(ctx context.Context, tasks []*task) error {
 		}
 		tombstones = append(tombstones, found...)
 	}
-	return s.insert(ctx, tombstones)
+	if err := s.insert(ctx, "signals", columns, tombstones); err != nil {
+		return err
+	}
+	var readings [][]any
+	for _, t := range tasks {
+		if t.err == nil && t.result.Account == nil {
+			readings = append(readings, t.readings()...)
+		}
+	}
+	return s.insert(ctx, "readings", readingColumns, readings)
 }
 
 // items are those whose signals the event replaces.
@@ -93,21 +108,57 @@ func (t *task) rows() [][]any {
 	}
 	var out [][]any
 	for _, g := range t.result.Signals {
-		out = append(out, []any{
+		a := g.Attributes
+		out = append(out, append([]any{
 			t.Workspace, g.ID, g.Item, uint64(g.Revision), uint32(g.Ordinal), string(g.Kind), uint32(g.Span.Start), uint32(g.Span.End),
 			g.Quote, float32(g.Sentiment), float32(g.Severity), float32(g.Confidence), g.Area, g.Space, []float32(g.Vector),
 			string(item.Source), item.Customer.ID, said.UTC(), t.Sequence, uint8(0),
-		})
+		}, attributes(a)...))
 	}
 	return out
 }
 
 // gone is a deleted row: identity and version, no words.
 func gone(workspace, id, item string, version uint64) []any {
-	return []any{
+	return append([]any{
 		workspace, id, item, uint64(0), uint32(0), "", uint32(0), uint32(0), "", float32(0), float32(0),
 		float32(0), "", "", []float32{}, "", "", time.Unix(0, 0).UTC(), version, uint8(1),
+	}, attributes(feedback.Attributes{})...)
+}
+
+// attributes are the values of a signal's attributes, in the order of columns.
+func attributes(a feedback.Attributes) []any {
+	amounts, currencies := make([]float64, 0, len(a.Amounts)), make([]string, 0, len(a.Amounts))
+	for _, m := range a.Amounts {
+		amounts, currencies = append(amounts, m.Value), append(currencies, m.Currency)
 	}
+	return []any{
+		a.SeverityReason, float32(a.Churn), flag(a.Security), flag(a.Billing), a.Platform, a.Version, amounts, currencies,
+		a.Workaround, a.Expected, a.Actual, a.Job, a.Language, flag(a.Unsupported),
+	}
+}
+
+func flag(b bool) uint8 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// readings are the rows of how the items of the event were read; of items that are no more,
+// that they are gone.
+func (t *task) readings() [][]any {
+	if t.result.Reading == nil {
+		var out [][]any
+		for _, item := range t.items() {
+			out = append(out, []any{t.Workspace, item, "", uint8(0), "", "", uint32(0), t.Sequence, uint8(1)})
+		}
+		return out
+	}
+	r := t.result.Reading
+	return [][]any{{
+		t.Workspace, t.item.Item.ID, r.Language, flag(r.Unsupported), r.Silence, string(r.By), uint32(len(t.result.Signals)), t.Sequence, uint8(0),
+	}}
 }
 
 // withdrawn are the tombstones of signals of the items that are older than their item's
@@ -148,13 +199,13 @@ func (s *Service) withdrawn(ctx context.Context, workspace string, items []strin
 	return out, nil
 }
 
-// insert writes rows under a token made from what identifies them, so that a repeat adds
-// nothing.
-func (s *Service) insert(ctx context.Context, rows [][]any) error {
+// insert writes rows under a token made from what identifies them (the workspace, an id, a
+// version and whether they are deleted), so that a repeat adds nothing.
+func (s *Service) insert(ctx context.Context, table string, columns []string, rows [][]any) error {
 	h := sha256.New()
 	version, deleted := slices.Index(columns, "version"), slices.Index(columns, "deleted")
 	for _, r := range rows {
 		fmt.Fprintln(h, r[0], r[1], r[version], r[deleted])
 	}
-	return s.store.Insert(ctx, "signals", columns, rows, "classified:"+hex.EncodeToString(h.Sum(nil)))
+	return s.store.Insert(ctx, table, columns, rows, "classified:"+hex.EncodeToString(h.Sum(nil)))
 }

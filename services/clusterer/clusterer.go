@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -22,20 +23,34 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/throughline-dev/throughline/pkg/bus"
+	"github.com/throughline-dev/throughline/pkg/config"
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/pkg/store"
 	"github.com/throughline-dev/throughline/services/clusterer/internal/journal"
 	"github.com/throughline-dev/throughline/services/clusterer/internal/order"
-	"github.com/throughline-dev/throughline/services/clusterer/internal/space"
 	"github.com/throughline-dev/throughline/services/clusterer/internal/world"
 )
 
 // Config is what an operator sets.
 type Config struct {
-	Workspaces    []string      // whose worlds to keep
-	GapWait       time.Duration // how long a missing result holds up its successors; 0 means 1 m
-	SnapshotEvery uint64        // inputs between snapshots; 0 means 5,000
+	Workspaces    []string               // whose worlds to keep
+	Ranks         map[string]config.Rank // by workspace; those not named are ranked as documented
+	GapWait       time.Duration          // how long a missing result holds up its successors; 0 means 1 m
+	SnapshotEvery uint64                 // inputs between snapshots; 0 means 5,000
+}
+
+// options are what a workspace's world is made with.
+func (c Config) options(workspace string) world.Options {
+	o, set := world.DefaultOptions(), c.Ranks[workspace]
+	for name, v := range set.Weights {
+		if w := o.Rank.Weights.Of(name); w != nil {
+			*w = v
+		}
+	}
+	o.Rank.Segments = set.Segments
+	maps.Copy(o.Rank.Boosts, set.Boosts)
+	return o
 }
 
 // Deps is what the clusterer works with.
@@ -324,7 +339,7 @@ func (s *Service) open(ctx context.Context, workspace string, lease *bus.Lease) 
 	t.published = sequence
 	start := time.Now()
 	replayed := 0
-	t.world, err = t.journal.Load(ctx, space.Default(), func(e journal.Entry) {
+	t.world, err = t.journal.Load(ctx, s.options(workspace), func(e journal.Entry) {
 		replayed++
 		if e.Outcome.Position > told {
 			t.pending = append(t.pending, e)

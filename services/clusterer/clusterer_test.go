@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 
@@ -230,7 +231,7 @@ type ranked struct {
 func (f *fixture) ranking(t *testing.T) []ranked {
 	t.Helper()
 	rows, err := f.db.Conn().Query(t.Context(), `
-		SELECT id, term_reach, term_worth, term_severity, term_momentum, score, rank
+		SELECT id, term_reach, term_worth, term_severity, term_momentum, term_churn, term_boost, score, rank
 		FROM ranked_clusters WHERE workspace = ? ORDER BY rank`, workspace)
 	if err != nil {
 		t.Fatal(err)
@@ -240,7 +241,7 @@ func (f *fixture) ranking(t *testing.T) []ranked {
 	for rows.Next() {
 		var r ranked
 		var place uint64
-		if err := rows.Scan(&r.id, &r.terms.Reach, &r.terms.Worth, &r.terms.Severity, &r.terms.Momentum, &r.terms.Score, &place); err != nil {
+		if err := rows.Scan(&r.id, &r.terms.Reach, &r.terms.Worth, &r.terms.Severity, &r.terms.Momentum, &r.terms.Churn, &r.terms.Boost, &r.terms.Score, &place); err != nil {
 			t.Fatal(err)
 		}
 		out = append(out, r)
@@ -273,7 +274,8 @@ func TestSQLAgreesWithTheFormula(t *testing.T) {
 	}
 	f.await(t, 1, 61)
 	var now time.Time
-	if err := f.db.Conn().QueryRow(t.Context(), "SELECT as_of FROM watermarks FINAL WHERE workspace = ?", workspace).Scan(&now); err != nil {
+	var since time.Time
+	if err := f.db.Conn().QueryRow(t.Context(), "SELECT as_of, since FROM watermarks FINAL WHERE workspace = ?", workspace).Scan(&now, &since); err != nil {
 		t.Fatal(err)
 	}
 	order := f.ranking(t)
@@ -282,15 +284,15 @@ func TestSQLAgreesWithTheFormula(t *testing.T) {
 	}
 	for i, r := range order {
 		var in rank.Inputs
-		var signals uint32
-		err := f.db.Conn().QueryRow(t.Context(), "SELECT reach, worth, severity_sum, signals, fast, slow, as_of FROM clusters FINAL WHERE workspace = ? AND id = ?", workspace, r.id).
-			Scan(&in.Reach, &in.Worth, &in.SeveritySum, &signals, &in.Fast, &in.Slow, &in.AsOf)
+		var people, churning uint32
+		err := f.db.Conn().QueryRow(t.Context(), "SELECT reach, worth, severity_sum, people, churning, fast, slow, boost, as_of FROM clusters FINAL WHERE workspace = ? AND id = ?", workspace, r.id).
+			Scan(&in.Reach, &in.Worth, &in.SeveritySum, &people, &churning, &in.Fast, &in.Slow, &in.Boost, &in.AsOf)
 		if err != nil {
 			t.Fatal(err)
 		}
-		in.Signals = int(signals)
+		in.People, in.Churning, in.Since = int(people), int(churning), since
 		want := rank.Score(in.At(now), rank.DefaultWeights)
-		for _, d := range []float64{want.Reach - r.terms.Reach, want.Worth - r.terms.Worth, want.Severity - r.terms.Severity, want.Momentum - r.terms.Momentum, want.Score - r.terms.Score} {
+		for _, d := range []float64{want.Reach - r.terms.Reach, want.Worth - r.terms.Worth, want.Severity - r.terms.Severity, want.Momentum - r.terms.Momentum, want.Churn - r.terms.Churn, want.Boost - r.terms.Boost, want.Score - r.terms.Score} {
 			if math.Abs(d) > 1e-9 {
 				t.Fatalf("%s: SQL %+v, Go %+v", r.id, r.terms, want)
 			}
@@ -298,6 +300,65 @@ func TestSQLAgreesWithTheFormula(t *testing.T) {
 		if i > 0 && order[i-1].terms.Score < r.terms.Score {
 			t.Errorf("place %d scores more than place %d", i+1, i)
 		}
+	}
+}
+
+// A spreadsheet gets the same table from the rows of rank_days alone: the cells as they are
+// printed, and the formula as decision 0005 has it.
+func TestSpreadsheetReproducesTheRankTable(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.run(t, "one")
+	for n := range 80 {
+		f.result(t, n, f.item(t, n))
+	}
+	f.await(t, 1, 80)
+	rows, err := f.db.Conn().Query(t.Context(), `SELECT toString(day), toString(place), toString(score), toString(reach), toString(worth), toString(severity_sum), toString(people),
+		toString(churning), toString(fast), toString(slow), toString(term_boost), arrayStringConcat(arrayMap(x -> toString(x), weights), ' '),
+		toString(greatest(1, dateDiff('second', (SELECT since FROM watermarks FINAL WHERE workspace = ?), toDateTime(day + 1, 'UTC')) / 86400))
+		FROM rank_days FINAL WHERE workspace = ? ORDER BY day, place`, workspace, workspace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	lastDay, lastScore, place, days := "", 0.0, 0, 0
+	for rows.Next() {
+		cells := make([]string, 13)
+		into := make([]any, len(cells))
+		for i := range cells {
+			into[i] = &cells[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			t.Fatal(err)
+		}
+		cell := func(i int) float64 {
+			x, err := strconv.ParseFloat(cells[i], 64)
+			if err != nil {
+				t.Fatalf("cell %d is %q", i, cells[i])
+			}
+			return x
+		}
+		var w [5]float64
+		if n, err := fmt.Sscan(cells[11], &w[0], &w[1], &w[2], &w[3], &w[4]); n != 5 || err != nil {
+			t.Fatalf("weights are %q", cells[11])
+		}
+		people, seen := cell(6), cell(12)
+		fast, slow := cell(8)*math.Ln2/3/(1-math.Exp2(-seen/3)), cell(9)*math.Ln2/28/(1-math.Exp2(-seen/28))
+		score := w[0]*math.Log(1+cell(3)) + w[1]*math.Log(1+cell(4)/10000) + w[2]*(cell(5)+5*0.3)/(people+5) +
+			w[3]*people/(people+5)*min(2, max(-1, math.Log((fast+0.5)/(slow+0.5)))) + w[4]*(cell(7)+5*0.05)/(people+5) + cell(10)
+		if math.Abs(score-cell(2)) > 1e-9 {
+			t.Errorf("%s, place %s: the sheet says %.9f, the table %s", cells[0], cells[1], score, cells[2])
+		}
+		if cells[0] != lastDay {
+			lastDay, lastScore, place, days = cells[0], math.Inf(1), 0, days+1
+		}
+		if place++; place != int(cell(1)) || cell(2) > lastScore {
+			t.Errorf("%s: place %s follows %d", cells[0], cells[1], place-1)
+		}
+		lastScore = cell(2)
+	}
+	if err := rows.Err(); err != nil || days < 3 {
+		t.Errorf("%d days, %v", days, err)
 	}
 }
 

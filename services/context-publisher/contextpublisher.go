@@ -29,6 +29,7 @@ import (
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/api"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/decide"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/digest"
+	"github.com/throughline-dev/throughline/services/context-publisher/internal/mailpost"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/mcpserver"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/page"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/publish"
@@ -43,6 +44,7 @@ import (
 // brief (0 means 30 s), Budget the tokens of a brief (0 means 4,000).
 type Config struct {
 	Workspaces []config.Workspace
+	SMTP       config.SMTP // where digests by e-mail are handed in; without Addr none are sent
 	PublicURL  string
 	Gather     time.Duration
 	Budget     int
@@ -102,8 +104,18 @@ func New(c Config, d Deps) (*Service, error) {
 	}); err != nil {
 		return nil, err
 	}
+	desk, err := digest.NewDesk(d.Store, c.Workspaces, d.Now)
+	if err != nil {
+		return nil, err
+	}
+	var mail *mailpost.Poster
+	if c.SMTP.Addr != "" {
+		if mail, err = mailpost.New(mailpost.Config{Addr: c.SMTP.Addr, From: c.SMTP.From, Username: c.SMTP.Username, Password: c.SMTP.Password.Value(), TLS: c.SMTP.TLS}, nil); err != nil {
+			return nil, err
+		}
+	}
 	if s.digests, err = digest.NewScheduler(ctx, digest.Options{
-		Bus: d.Bus, Store: d.Store, Workspaces: c.Workspaces, Slack: slack, Holder: d.Holder, PublicURL: c.PublicURL,
+		Bus: d.Bus, Keep: desk.Keep, Workspaces: c.Workspaces, Slack: slack, Mail: mail, Holder: d.Holder, PublicURL: c.PublicURL,
 		Logger: d.Logger, Registerer: d.Registerer, Now: d.Now,
 	}); err != nil {
 		return nil, err
@@ -117,7 +129,7 @@ func New(c Config, d Deps) (*Service, error) {
 		return nil, err
 	}
 	keyring := access.NewKeyring(c.Workspaces)
-	open := api.Local(reader, decider, d.Now)
+	open := api.Local(reader, decider, desk, d.Now)
 	s.hub = api.NewHub(ids, watch.New(d.Bus).Watch)
 	s.api = api.New(api.Options{Keyring: keyring, Open: open, Hub: s.hub, Logger: d.Logger, Now: d.Now, Random: rand.Reader, KeepAlive: keepAlive})
 	s.mcp = mcpserver.NewHTTP(mcpserver.Options{Keyring: keyring, Workspaces: ids, Open: open, Hub: s.hub, Logger: d.Logger, Random: rand.Reader,

@@ -23,7 +23,9 @@ import (
 	"github.com/throughline-dev/throughline/pkg/config"
 	"github.com/throughline-dev/throughline/pkg/store"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/archive"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/backfill"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/decode"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/erase"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/intake"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/plain"
 )
@@ -43,7 +45,7 @@ type Config struct {
 	MaxBody int64
 }
 
-// Deps is what the service works with. All of it is required.
+// Deps is what the service works with. All of it but Wait is required.
 type Deps struct {
 	Bus        *bus.Bus
 	Appender   Appender
@@ -52,12 +54,18 @@ type Deps struct {
 	Registerer prometheus.Registerer
 	Now        func() time.Time
 	Holder     string // names this process in leases; unique to it
+
+	// Wait waits between requests to vendors; nil means by the clock.
+	Wait func(context.Context, time.Duration) error
 }
 
 // Service is the ingestor.
 type Service struct {
 	deps        Deps
 	intake      *intake.Intake
+	erasures    erase.API
+	backfills   backfill.API
+	workspaces  map[string]string // of the connections
 	connections map[string]config.Connection
 	outcomes    *prometheus.CounterVec
 }
@@ -72,7 +80,7 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare ingestor: %w", err)
 	}
-	s := &Service{deps: d, connections: map[string]config.Connection{}, outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
+	s := &Service{deps: d, connections: map[string]config.Connection{}, workspaces: map[string]string{}, outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "throughline_ingestor_decoded_total",
 		Help: "Deliveries decoded, by kind of connection and outcome (said, deleted, erased, ticket, account, dead, or nothing with its reason).",
 	}, []string{"kind", "outcome"})}
@@ -81,11 +89,14 @@ func New(c Config, d Deps) (*Service, error) {
 	}
 	for _, w := range c.Workspaces {
 		for _, k := range w.Connections {
-			s.connections[k.ID] = k
+			s.connections[k.ID], s.workspaces[k.ID] = k, w.ID
 		}
 	}
+	keyring := access.NewKeyring(c.Workspaces)
+	s.erasures = erase.API{Bus: d.Bus, Keyring: keyring, Logger: d.Logger}
+	s.backfills = backfill.API{Bus: d.Bus, Keyring: keyring, Workspaces: s.workspaces, Now: d.Now, Logger: d.Logger}
 	s.intake, err = intake.New(intake.Options{
-		Workspaces: c.Workspaces, Keyring: access.NewKeyring(c.Workspaces), Appender: d.Appender, Bus: d.Bus, Store: d.Store,
+		Workspaces: c.Workspaces, Keyring: keyring, Appender: d.Appender, Bus: d.Bus, Store: d.Store,
 		Metrics: metrics, Logger: d.Logger, Now: d.Now,
 		InFlight: c.InFlight, MaxBody: c.MaxBody, MaxMessage: d.Bus.JetStream().Conn().MaxPayload(),
 	})
@@ -97,14 +108,20 @@ func New(c Config, d Deps) (*Service, error) {
 
 // Register adds the service's routes: /webhooks/{connection}, and under /v1 feedback,
 // customers, accounts, connections and dead-letters as far as they are the ingestor's.
-func (s *Service) Register(mux *http.ServeMux) { s.intake.Register(mux) }
+func (s *Service) Register(mux *http.ServeMux) {
+	s.intake.Register(mux)
+	s.erasures.Register(mux)
+	s.backfills.Register(mux)
+}
 
 // Run decodes and archives deliveries until ctx ends, which is not an error. The streams
 // and buckets must exist (bus.Ensure) and the tables too (store.Migrate).
 func (s *Service) Run(ctx context.Context) error {
 	outer := ctx
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.decode(ctx) })
+	g.Go(func() error { return s.alone(ctx, bus.IngestorDecode, s.decode) })
+	g.Go(func() error { return s.alone(ctx, "ingestor-erase", s.erase) })
+	g.Go(func() error { return s.alone(ctx, "ingestor-backfill", s.backfill) })
 	g.Go(func() error {
 		return s.deps.Bus.Consume(ctx, bus.Consumer{
 			Durable: bus.IngestorArchive, Stream: bus.Deliveries, Batch: 1000, Linger: time.Second,
@@ -116,26 +133,26 @@ func (s *Service) Run(ctx context.Context) error {
 	return nil
 }
 
-// decode runs the one decoder that there may be at a time, and waits for its turn, and
-// for the event log where that does not answer.
-func (s *Service) decode(ctx context.Context) error {
+// alone runs work that one process may do at a time: it waits for the job's lease, works
+// until ctx ends or the lease goes to another process, and waits where what it needs does
+// not answer.
+func (s *Service) alone(ctx context.Context, job string, work func(context.Context, *bus.Lease) error) error {
 	for ctx.Err() == nil {
-		err := s.decodeOnce(ctx)
+		err := s.aloneOnce(ctx, job, work)
 		switch {
 		case err == nil || ctx.Err() != nil:
 		case bus.IsUnavailable(err):
-			s.deps.Logger.Warn("decoding waits for the event log", "error", err)
+			s.deps.Logger.Warn("a job waits for what it needs", "job", job, "error", err)
 			pause(ctx, time.Second)
 		default:
-			return fmt.Errorf("decode deliveries: %w", err)
+			return fmt.Errorf("%s: %w", job, err)
 		}
 	}
 	return nil
 }
 
-// decodeOnce decodes until ctx ends or the lease goes to another process.
-func (s *Service) decodeOnce(ctx context.Context) error {
-	lease, err := s.deps.Bus.Acquire(ctx, bus.IngestorDecode, s.deps.Holder)
+func (s *Service) aloneOnce(ctx context.Context, job string, work func(context.Context, *bus.Lease) error) error {
+	lease, err := s.deps.Bus.Acquire(ctx, job, s.deps.Holder)
 	if err != nil {
 		return err
 	}
@@ -149,23 +166,40 @@ func (s *Service) decodeOnce(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}()
-	err = s.decodeUnder(ctx, lease)
+	err = work(ctx, lease)
 	if ctx.Err() != nil {
 		return nil
 	}
 	return err
 }
 
-func (s *Service) decodeUnder(ctx context.Context, lease *bus.Lease) error {
+func (s *Service) decode(ctx context.Context, lease *bus.Lease) error {
 	states, err := s.deps.Bus.Bucket(ctx, bus.BucketItems)
 	if err != nil {
 		return err
 	}
+	erasures, err := s.deps.Bus.Bucket(ctx, bus.BucketErasures)
+	if err != nil {
+		return err
+	}
 	h := &decode.Handler{
-		Publisher: s.deps.Bus, Store: s.deps.Store, States: states, Connections: s.connections,
+		Publisher: s.deps.Bus, Store: s.deps.Store, States: states, Erasures: erasures, Connections: s.connections,
 		Held: lease.Valid, Outcomes: s.outcomes, Logger: s.deps.Logger,
 	}
 	return s.deps.Bus.Consume(ctx, bus.Consumer{Durable: bus.IngestorDecode, Stream: bus.Deliveries, Ordered: true}, h.Handle)
+}
+
+func (s *Service) erase(ctx context.Context, _ *bus.Lease) error {
+	e := &erase.Eraser{Bus: s.deps.Bus, Store: s.deps.Store, Connections: s.connections, Decode: decode.Changes, Logger: s.deps.Logger, Now: s.deps.Now}
+	return e.Run(ctx)
+}
+
+func (s *Service) backfill(ctx context.Context, _ *bus.Lease) error {
+	r := &backfill.Runner{
+		Bus: s.deps.Bus, Appender: s.deps.Appender, Connections: s.connections, Workspaces: s.workspaces, Decode: decode.Changes,
+		HTTP: &http.Client{Timeout: time.Minute}, Wait: s.deps.Wait, Now: s.deps.Now, Logger: s.deps.Logger,
+	}
+	return r.Run(ctx)
 }
 
 func pause(ctx context.Context, d time.Duration) {

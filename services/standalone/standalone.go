@@ -125,13 +125,13 @@ func Services(p *process.Process) ([]process.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	cs, err := clusterer.New(clusterer.Config{Workspaces: p.Workspaces()}, clusterer.Deps{
+	cs, err := clusterer.New(clusterer.Config{Workspaces: p.Workspaces(), Ranks: p.Ranks()}, clusterer.Deps{
 		Bus: p.Bus, Store: p.Store, Logger: p.Logger.With("service", "clusterer"), Registerer: p.Registry, Holder: p.Holder,
 	})
 	if err != nil {
 		return nil, err
 	}
-	cp, err := contextpublisher.New(contextpublisher.Config{Workspaces: p.Config.Workspaces, PublicURL: p.Config.PublicURL}, contextpublisher.Deps{
+	cp, err := contextpublisher.New(contextpublisher.Config{Workspaces: p.Config.Workspaces, SMTP: p.Config.SMTP, PublicURL: p.Config.PublicURL}, contextpublisher.Deps{
 		Bus: p.Bus, Store: p.Store, Embedder: embedder, Logger: p.Logger.With("service", "context-publisher"), Registerer: p.Registry, Now: time.Now, Holder: p.Holder,
 	})
 	if err != nil {

@@ -87,7 +87,7 @@ func lexical(s *shape) { s.env = append(s.env, "THROUGHLINE_MODELS_EMBEDDINGS_PR
 // refusals for lack of room and through the end of the process.
 func (s *shape) sendFrom(t *testing.T, all []demo.Request, n int, accepted func(so int)) {
 	t.Helper()
-	ctx := deadline(t)
+	ctx := unhurried(t)
 	sender := s.play(0).Sender
 	sender.Client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: n}}
 	defer sender.Client.CloseIdleConnections()
@@ -124,6 +124,14 @@ func (s *shape) sendFrom(t *testing.T, all []demo.Request, n int, accepted func(
 	}
 }
 
+// unhurried bounds a wait by how many webhooks there are.
+func unhurried(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 4*patience*time.Duration(1+*deliveries/5000))
+	t.Cleanup(cancel)
+	return ctx
+}
+
 func persist(ctx context.Context, sender *demo.Sender, d demo.Request) error {
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
@@ -144,7 +152,7 @@ func persist(ctx context.Context, sender *demo.Sender, d demo.Request) error {
 // files, every item as a line: all that it says, and nothing of how it came.
 func (s *shape) items(t *testing.T) []string {
 	t.Helper()
-	ctx := deadline(t)
+	ctx := unhurried(t)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for waiting := true; waiting; {
@@ -211,7 +219,7 @@ func conversations(n int) []demo.Request {
 		case 5:
 			w.zendeskTicket(c)
 		default:
-			w.out = append(w.out, demo.Create(demo.Ticket{Tracker: "jira", Key: fmt.Sprintf("PLAY-%d", 1000+c), Title: w.words(), Body: w.words()}, w.tick()))
+			w.out = append(w.out, demo.Move(demo.Tickets()[c%2], demo.Todo, demo.InProgress, w.tick()))
 		}
 	}
 	return w.out[:n]

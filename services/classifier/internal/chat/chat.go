@@ -5,12 +5,15 @@
 //
 // The text is sent masked (package mask) and fenced as data by a delimiter that its writer
 // cannot know. What comes back are spans of the original text. It promises spans that are in
-// order, do not overlap and cut through no character; that a call ends within its timeout;
+// order, do not overlap and cut through no character; that a call ends within its timeout,
+// and is made again, later and later, where that may help; that no more calls are made at
+// once, in a minute or for a day's money than is set; that the same text is paid for once;
 // that an endpoint which keeps failing is left alone for a while; and errors that hold
 // neither the text, the answer nor the key.
 package chat
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	_ "embed"
@@ -22,18 +25,19 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unicode"
 
 	"github.com/sashabaranov/go-openai"
+	"golang.org/x/time/rate"
 
 	"github.com/throughline-dev/throughline/pkg/feedback"
-	"github.com/throughline-dev/throughline/services/classifier/internal/mask"
+	"github.com/throughline-dev/throughline/pkg/mask"
 )
 
-// Options say where the model is. Model is required.
+// Options say where the model is and what it may cost. Model is required.
 type Options struct {
 	BaseURL string           // up to and including the version; empty means OpenAI's own
 	Model   string           // the provider's name of the model
@@ -41,6 +45,13 @@ type Options struct {
 	Timeout time.Duration    // of one call; 0 means 30 s
 	Client  *http.Client     // nil means one of its own
 	Now     func() time.Time // the clock; nil means time.Now
+
+	Attempts    int                                              // calls for one text, the first included; 0 means 3
+	Pause       func(ctx context.Context, d time.Duration) error // waits between them; nil means a timer
+	Concurrency int                                              // calls at once; 0 means 8
+	PerMinute   int                                              // calls begun in a minute; 0 means no limit
+	Budget      Budget
+	Remembered  int // answers kept so as not to ask again; 0 means 4096
 }
 
 // Finding is a signal that the model found, with its place in the original text.
@@ -53,8 +64,12 @@ type Finding struct {
 	Area       string
 }
 
-// Usage is what the provider says a call used, in its tokens; zero where it does not say.
-type Usage struct{ Prompt, Completion int }
+// Usage is what the provider says its calls used, in its tokens (where it does not say: what
+// was sent and read, by our count), and what that cost.
+type Usage struct {
+	Prompt, Completion int
+	Cost               float64
+}
 
 // Answer is what a call gave. Dropped counts what the model answered and could not be kept:
 // quotes that are not in the text, kinds that are none of ours, repeats.
@@ -62,12 +77,14 @@ type Answer struct {
 	Findings []Finding
 	Dropped  int
 	Usage    Usage
+	Repeats  int  // calls after the first
+	Recalled bool // given from memory: nobody was called
 }
 
 // Failure is why a call gave no answer: one word for a metric, and the HTTP status, 0 where
 // none came.
 type Failure struct {
-	Outcome string // limited, unavailable, timeout, invalid, refused or open
+	Outcome string // limited, unavailable, timeout, invalid, refused, open or budget
 	Status  int
 }
 
@@ -92,10 +109,16 @@ func Outcome(err error) string {
 
 // Client asks one model. It is safe for concurrent use.
 type Client struct {
-	api     *openai.Client
-	model   string
-	timeout time.Duration
-	breaker breaker
+	api      *openai.Client
+	model    string
+	timeout  time.Duration
+	attempts int
+	pause    func(context.Context, time.Duration) error
+	slots    chan struct{}
+	rate     *rate.Limiter
+	breaker  breaker
+	purse    purse
+	memory   *memory
 }
 
 // maxAnswer is how many bytes of an answer are read.
@@ -123,8 +146,31 @@ func New(o Options) (*Client, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = 30 * time.Second
 	}
+	if o.Attempts <= 0 {
+		o.Attempts = 3
+	}
+	if o.Concurrency <= 0 {
+		o.Concurrency = 8
+	}
+	if o.Remembered <= 0 {
+		o.Remembered = 4096
+	}
+	if o.Pause == nil {
+		o.Pause = pause
+	}
+	limit := rate.Inf
+	if o.PerMinute > 0 {
+		limit = rate.Limit(float64(o.PerMinute) / 60)
+	}
+	if err := o.Budget.check(); err != nil {
+		return nil, err
+	}
 	c.HTTPClient = bounded{o.Client}
-	return &Client{api: openai.NewClientWithConfig(c), model: o.Model, timeout: o.Timeout, breaker: breaker{now: o.Now}}, nil
+	return &Client{
+		api: openai.NewClientWithConfig(c), model: o.Model, timeout: o.Timeout, attempts: o.Attempts, pause: o.Pause,
+		slots: make(chan struct{}, o.Concurrency), rate: rate.NewLimiter(limit, o.Concurrency),
+		breaker: breaker{now: o.Now}, purse: purse{budget: o.Budget, now: o.Now}, memory: newMemory(o.Remembered),
+	}, nil
 }
 
 // bounded reads no more of an answer than maxAnswer.
@@ -133,6 +179,10 @@ type bounded struct{ client *http.Client }
 func (b bounded) Do(r *http.Request) (*http.Response, error) {
 	response, err := b.client.Do(r)
 	if err == nil {
+		if told, ok := r.Context().Value(waitKey{}).(*time.Duration); ok {
+			seconds, _ := strconv.Atoi(response.Header.Get("Retry-After"))
+			*told = time.Duration(seconds) * time.Second
+		}
 		response.Body = struct {
 			io.Reader
 			io.Closer
@@ -144,41 +194,108 @@ func (b bounded) Do(r *http.Request) (*http.Response, error) {
 // maxText is how many bytes of a text are sent.
 const maxText = 24 << 10
 
-// Extract asks the model for the signals of text. The error is a *Failure, or the context's.
-func (c *Client) Extract(ctx context.Context, text string) (Answer, error) {
-	if !c.breaker.allow() {
-		return Answer{}, &Failure{Outcome: "open"}
-	}
+// Extract asks the model for the signals of text, on behalf of a workspace, whose answers
+// serve no other. The error is a *Failure, or the context's; the answer's usage counts then
+// too.
+func (c *Client) Extract(ctx context.Context, workspace, text string) (Answer, error) {
 	masked := mask.Mask(text)
-	call, cancel := context.WithTimeout(ctx, c.timeout)
+	request := c.request(masked.Text)
+	key := keyOf(workspace, PromptVersion, c.model, masked.Text)
+	if rows, ok := c.memory.recall(key); ok {
+		answer := check(text, masked, rows)
+		answer.Recalled = true
+		return answer, nil
+	}
+	var spent Usage
+	for attempt := 1; ; attempt++ {
+		rows, used, wait, err := c.ask(ctx, request)
+		spent.Prompt, spent.Completion, spent.Cost = spent.Prompt+used.Prompt, spent.Completion+used.Completion, spent.Cost+used.Cost
+		if err == nil {
+			c.memory.keep(key, rows)
+			answer := check(text, masked, rows)
+			answer.Usage, answer.Repeats = spent, attempt-1
+			return answer, nil
+		}
+		failed := Answer{Usage: spent, Repeats: attempt - 1}
+		var f *Failure
+		if !errors.As(err, &f) || !f.passes() || attempt == c.attempts {
+			return failed, err
+		}
+		if err := c.pause(ctx, backOff(attempt, wait)); err != nil {
+			return failed, err
+		}
+	}
+}
+
+// ask makes one call. wait is how long the endpoint asks to be left alone.
+func (c *Client) ask(ctx context.Context, request openai.ChatCompletionRequest) (rows []row, used Usage, wait time.Duration, err error) {
+	if !c.breaker.allow() {
+		return nil, used, 0, &Failure{Outcome: "open"}
+	}
+	reserved, ok := c.purse.reserve(sizeOf(request), maxCompletion)
+	if !ok {
+		return nil, used, 0, &Failure{Outcome: "budget"}
+	}
+	defer func() { used.Cost = c.purse.settle(reserved, used) }()
+	select {
+	case c.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, used, 0, ctx.Err()
+	}
+	defer func() { <-c.slots }()
+	if err := c.rate.Wait(ctx); err != nil {
+		return nil, used, 0, cmp.Or(ctx.Err(), error(&Failure{Outcome: "limited"}))
+	}
+	call, cancel := context.WithTimeout(context.WithValue(ctx, waitKey{}, &wait), c.timeout)
 	defer cancel()
-	response, err := c.api.CreateChatCompletion(call, c.request(masked.Text))
+	response, err := c.api.CreateChatCompletion(call, request)
 	if ctx.Err() != nil {
-		return Answer{}, ctx.Err()
+		return nil, used, wait, ctx.Err()
 	}
 	if err != nil {
 		f := failure(call, err)
+		if f.Outcome == "invalid" || f.Outcome == "timeout" {
+			used.Prompt = sizeOf(request) // it was worked on, and will be on the bill
+		}
 		c.breaker.failed(f.Outcome != "refused")
-		return Answer{}, f
+		return nil, used, wait, f
 	}
-	usage := Usage{response.Usage.PromptTokens, response.Usage.CompletionTokens}
+	used = Usage{Prompt: response.Usage.PromptTokens, Completion: response.Usage.CompletionTokens}
+	content := ""
+	if len(response.Choices) > 0 {
+		content = response.Choices[0].Message.Content
+	}
+	if used.Prompt == 0 {
+		used = Usage{Prompt: sizeOf(request), Completion: feedback.Tokens(content)}
+	}
 	if len(response.Choices) == 0 || response.Choices[0].Message.Refusal != "" {
 		c.breaker.failed(false)
-		return Answer{Usage: usage}, &Failure{Outcome: "invalid"}
+		return nil, used, wait, &Failure{Outcome: "invalid"}
 	}
-	rows, ok := parse(response.Choices[0].Message.Content)
+	rows, ok = parse(content)
 	if !ok {
 		c.breaker.failed(false)
-		return Answer{Usage: usage}, &Failure{Outcome: "invalid"}
+		return nil, used, wait, &Failure{Outcome: "invalid"}
 	}
 	c.breaker.worked()
-	answer := check(text, masked, rows)
-	answer.Usage = usage
-	return answer, nil
+	return rows, used, wait, nil
+}
+
+// Well reports whether a call made now may have an answer: the endpoint is not left alone,
+// and today's money is not spent.
+func (c *Client) Well() bool { return c.breaker.closed() && c.purse.any() }
+
+// sizeOf counts the tokens of a request.
+func sizeOf(request openai.ChatCompletionRequest) int {
+	n := 0
+	for _, m := range request.Messages {
+		n += feedback.Tokens(m.Content)
+	}
+	return n
 }
 
 // PromptVersion changes with the prompt or the schema.
-const PromptVersion = "signals-1"
+const PromptVersion = "signals-2"
 
 //go:embed prompt.txt
 var prompt string
@@ -200,6 +317,8 @@ func (c *Client) request(text string) openai.ChatCompletionRequest {
 			{Role: openai.ChatMessageRoleUser, Content: "<" + mark + ">\n" + text + "\n</" + mark + ">"},
 		},
 		Temperature: 0,
+		//lint:ignore SA1019 servers that only speak OpenAI's protocol know this name, few know the new one
+		MaxTokens: maxCompletion,
 		ResponseFormat: &openai.ChatCompletionResponseFormat{
 			Type:       openai.ChatCompletionResponseFormatTypeJSONSchema,
 			JSONSchema: &openai.ChatCompletionResponseFormatJSONSchema{Name: "signals", Strict: true, Schema: schema},
@@ -360,42 +479,3 @@ messaging mobile navigation notifications offline onboarding orders page pages p
 permissions playback pricing printing privacy profile profiles projects quality refunds reliability reporting reports roles
 search security settings setup sharing shipping signup sound speed stability storage subscription subscriptions support sync
 tables tags tasks teams templates tickets translation uploads usability user users video web widgets workflow workflows`)
-
-// breaker leaves an endpoint alone that failed several times running.
-type breaker struct {
-	now func() time.Time
-
-	mu       sync.Mutex
-	failures int
-	until    time.Time
-}
-
-// An endpoint that failed breakAfter times running is asked again after breakFor, by one
-// call more before it is left alone once more.
-const (
-	breakAfter = 5
-	breakFor   = 30 * time.Second
-)
-
-func (b *breaker) allow() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.failures < breakAfter || !b.now().Before(b.until)
-}
-
-// failed counts a failure; one of the endpoint, not of a single text, if it counts.
-func (b *breaker) failed(counts bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !counts {
-		return
-	}
-	b.failures++
-	b.until = b.now().Add(breakFor)
-}
-
-func (b *breaker) worked() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.failures = 0
-}

@@ -34,7 +34,7 @@ func (h *hostile) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var signals []map[string]any
 	for _, earlier := range append(h.remembered, ask.Messages[0].Content, "I obeyed: "+ask.Messages[1].Content) {
 		for _, area := range []string{"mara lindqvist", "ignore all instructions", "billing"} {
-			signals = append(signals, map[string]any{"quote": earlier, "kind": "problem", "sentiment": -9, "severity": 99, "confidence": 7, "area": area},
+			signals = append(signals, map[string]any{"quote": earlier, "kind": "bug", "sentiment": -9, "severity": 99, "confidence": 7, "area": area},
 				map[string]any{"quote": strings.Join(strings.Fields(earlier), " "), "kind": "system", "area": earlier})
 		}
 	}
@@ -63,7 +63,7 @@ func TestRedTeamWithAModelThatObeys(t *testing.T) {
 				t.Fatal(err)
 			}
 			const said = "Mara Lindqvist here, mara@nordhaven.example, +47 22 12 34 56: the month-end export of Nordhaven stops."
-			if _, err := c.Extract(t.Context(), said); err != nil {
+			if _, err := c.Extract(t.Context(), "acme", said); err != nil {
 				t.Fatal(err)
 			}
 			for _, identity := range []string{"mara@nordhaven.example", "22 12 34 56"} {
@@ -72,7 +72,7 @@ func TestRedTeamWithAModelThatObeys(t *testing.T) {
 				}
 			}
 			for _, x := range of {
-				got, err := c.Extract(t.Context(), x.Text)
+				got, err := c.Extract(t.Context(), "acme", x.Text)
 				if err != nil {
 					t.Fatal(err)
 				}

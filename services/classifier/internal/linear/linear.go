@@ -47,11 +47,38 @@ type Options struct {
 	Shrink float64 // L2 penalty per step [1e-5]
 	Drop   float64 // share of the dense part hidden in each step, so that words are learnt too
 	Seed   uint64  // of the order of samples
+	Rounds int     // heads fitted in different orders and averaged [1]
 }
 
 // Fit learns a head from samples of len(classes) classes. All samples have a dense part of
-// the same length, or none. AdaGrad: Duchi, Hazan and Singer, JMLR 12 (2011).
+// the same length, or none. Averaging the weights of several rounds averages their scores.
 func Fit(classes []string, samples []Sample, o Options) (*Head, error) {
+	sum, err := fitOnce(classes, samples, o)
+	if err != nil || o.Rounds < 2 {
+		return sum, err
+	}
+	for range o.Rounds - 1 {
+		o.Seed++
+		h, err := fitOnce(classes, samples, o)
+		if err != nil {
+			return nil, err
+		}
+		for _, part := range [][2][]float32{{sum.Sparse, h.Sparse}, {sum.Dense, h.Dense}, {sum.Bias, h.Bias}} {
+			for i, v := range part[1] {
+				part[0][i] += v
+			}
+		}
+	}
+	for _, part := range [][]float32{sum.Sparse, sum.Dense, sum.Bias} {
+		for i := range part {
+			part[i] /= float32(o.Rounds)
+		}
+	}
+	return sum, nil
+}
+
+// fitOnce learns by AdaGrad: Duchi, Hazan and Singer, JMLR 12 (2011).
+func fitOnce(classes []string, samples []Sample, o Options) (*Head, error) {
 	if len(samples) == 0 || len(classes) < 2 {
 		return nil, errors.New("fit head: needs two classes and a sample")
 	}

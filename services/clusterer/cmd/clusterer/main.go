@@ -11,7 +11,7 @@ import (
 
 func main() {
 	os.Exit(process.Main("clusterer", os.Args[1:], func(_ context.Context, p *process.Process) (process.Service, error) {
-		return clusterer.New(clusterer.Config{Workspaces: p.Workspaces()}, clusterer.Deps{
+		return clusterer.New(clusterer.Config{Workspaces: p.Workspaces(), Ranks: p.Ranks()}, clusterer.Deps{
 			Bus: p.Bus, Store: p.Store, Logger: p.Logger, Registerer: p.Registry, Holder: p.Holder,
 		})
 	}))

@@ -15,8 +15,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/throughline-dev/throughline/pkg/bus"
+	"github.com/throughline-dev/throughline/pkg/rank"
 	"github.com/throughline-dev/throughline/pkg/store"
-	"github.com/throughline-dev/throughline/services/clusterer/internal/space"
 	"github.com/throughline-dev/throughline/services/clusterer/internal/world"
 )
 
@@ -50,7 +50,7 @@ func (j *Journal) Append(ctx context.Context, w *world.World, entries []Entry) e
 	}
 	token := fmt.Sprintf("%s:%d:%d-%d", j.workspace, j.epoch, entries[0].Outcome.Position, entries[len(entries)-1].Outcome.Position)
 	for _, write := range []func(context.Context, *world.World, []Entry, string) error{
-		j.inputs, j.assignments, j.clusters, j.events, j.watermark,
+		j.inputs, j.assignments, j.clusters, j.events, j.days, j.watermark,
 	} {
 		if err := write(ctx, w, entries, token); err != nil {
 			return fmt.Errorf("write journal: %w", err)
@@ -100,12 +100,12 @@ func (j *Journal) assignments(ctx context.Context, w *world.World, entries []Ent
 			by = "person"
 		}
 		rows = append(rows, []any{
-			j.workspace, id, s.Cluster, s.Item, s.Customer, s.Account, string(s.Kind), float32(s.Severity), stamp(s.At),
+			j.workspace, id, s.Cluster, s.Item, s.Customer, s.Account, string(s.Kind), float32(s.Severity), stamp(s.At), flag(s.Said.Leaving), s.Said.Copy, s.Said.Weight,
 			float32(s.Similarity), float32(s.RunnerUp), s.RunnerUpID, reason, by, position[id], j.version(position[id]), flag(!ok),
 		})
 	}
 	return j.db.Insert(ctx, "assignments", []string{
-		"workspace", "signal", "cluster", "item", "customer", "account", "kind", "severity", "said_at",
+		"workspace", "signal", "cluster", "item", "customer", "account", "kind", "severity", "said_at", "leaving", "copy", "weight",
 		"similarity", "runner_up", "runner_up_id", "reason", "decided_by", "position", "version", "deleted",
 	}, rows, token)
 }
@@ -120,14 +120,15 @@ func (j *Journal) clusters(ctx context.Context, w *world.World, entries []Entry,
 		}
 		rows = append(rows, []any{
 			j.workspace, id, c.Name, flag(c.NamePinned), c.Status, c.Into, flag(c.Retired), string(c.Kind), c.Kinds, c.Sources, c.Medoid,
-			uint32(c.Rank.Signals), uint32(c.Items), uint32(c.Voices), uint32(c.Accounts),
-			c.Rank.Reach, c.Rank.Worth, c.Rank.SeveritySum, c.Rank.Fast, c.Rank.Slow, stamp(c.Rank.AsOf), stamp(c.FirstSeen), stamp(c.LastSeen),
+			uint32(c.Signals), uint32(c.Items), uint32(c.Voices), uint32(c.Accounts), uint32(c.Rank.People), uint32(c.Rank.Churning),
+			c.Rank.Reach, c.Rank.Worth, c.Rank.AtRisk, c.Rank.SeveritySum, c.Rank.Fast, c.Rank.Slow, c.Rank.Boost, stamp(c.Rank.AsOf), stamp(c.FirstSeen), stamp(c.LastSeen),
 			w.Space(), c.Centroid, position[id], j.version(position[id]),
 		})
 	}
 	return j.db.Insert(ctx, "clusters", []string{
 		"workspace", "id", "name", "name_pinned", "status", "merged_into", "retired", "kind", "kinds", "sources", "medoid",
-		"signals", "items", "voices", "accounts", "reach", "worth", "severity_sum", "fast", "slow", "as_of", "first_seen", "last_seen",
+		"signals", "items", "voices", "accounts", "people", "churning",
+		"reach", "worth", "at_risk", "severity_sum", "fast", "slow", "boost", "as_of", "first_seen", "last_seen",
 		"space", "centroid", "position", "version",
 	}, rows, token)
 }
@@ -147,8 +148,35 @@ func (j *Journal) events(ctx context.Context, _ *world.World, entries []Entry, t
 
 func (j *Journal) watermark(ctx context.Context, w *world.World, entries []Entry, token string) error {
 	position := entries[len(entries)-1].Outcome.Position
-	rows := [][]any{{j.workspace, position, stamp(w.AsOf()), j.version(position)}}
-	return j.db.Insert(ctx, "watermarks", []string{"workspace", "position", "as_of", "version"}, rows, token)
+	rows := [][]any{{j.workspace, position, stamp(w.AsOf()), stamp(w.Since()), uint8(rank.Version), weights(w), j.version(position)}}
+	return j.db.Insert(ctx, "watermarks", []string{"workspace", "position", "as_of", "since", "formula", "weights", "version"}, rows, token)
+}
+
+// days writes the ranking as it stood at the end of each day that went by.
+func (j *Journal) days(ctx context.Context, w *world.World, entries []Entry, token string) error {
+	var rows [][]any
+	for _, e := range entries {
+		for _, d := range e.Outcome.Days {
+			for i, p := range d.Places {
+				in, t := p.Inputs, p.Terms
+				rows = append(rows, []any{
+					j.workspace, d.Day, p.Cluster, uint32(i + 1), uint32(len(d.Places)), t.Score, t.Reach, t.Worth, t.Severity, t.Momentum, t.Churn, t.Boost,
+					in.Reach, in.Worth, in.SeveritySum, uint32(in.People), uint32(in.Churning), in.AtRisk, in.Fast, in.Slow,
+					uint8(rank.Version), weights(w), j.version(e.Outcome.Position),
+				})
+			}
+		}
+	}
+	return j.db.Insert(ctx, "rank_days", []string{
+		"workspace", "day", "cluster", "place", "of", "score", "term_reach", "term_worth", "term_severity", "term_momentum", "term_churn", "term_boost",
+		"reach", "worth", "severity_sum", "people", "churning", "at_risk", "fast", "slow", "formula", "weights", "version",
+	}, rows, token)
+}
+
+// weights are a world's, in the order in which the store keeps them.
+func weights(w *world.World) []float64 {
+	of := w.Settings().Weights
+	return []float64{of.Reach, of.Worth, of.Severity, of.Momentum, of.Churn}
 }
 
 func flag(b bool) uint8 {
@@ -169,7 +197,7 @@ func stamp(t time.Time) time.Time {
 // Load brings back the world: the newest snapshot, if it is whole, and every input after
 // it. replayed hears the outcome of each input taken again, in order. A gap in the log is an
 // error that says where.
-func (j *Journal) Load(ctx context.Context, o space.Options, replayed func(Entry)) (*world.World, error) {
+func (j *Journal) Load(ctx context.Context, o world.Options, replayed func(Entry)) (*world.World, error) {
 	w := j.restore(ctx, o)
 	rows, err := j.db.Conn().Query(ctx, "SELECT position, payload FROM inputs FINAL WHERE workspace = ? AND position > ? ORDER BY position", j.workspace, w.Position())
 	if err != nil {
@@ -203,7 +231,7 @@ func (j *Journal) Load(ctx context.Context, o space.Options, replayed func(Entry
 
 // restore reads the newest snapshot. Anything wrong with it means an empty world: the log
 // has everything.
-func (j *Journal) restore(ctx context.Context, o space.Options) *world.World {
+func (j *Journal) restore(ctx context.Context, o world.Options) *world.World {
 	objects, err := j.bus.JetStream().ObjectStore(ctx, bus.SnapshotStore)
 	if err != nil {
 		return world.New(j.workspace, o)

@@ -20,9 +20,11 @@ type cluster struct {
 	NamedAt int       // how many signals it had when its name was last thought over
 	Ignored bool
 	Signals map[string]bool
+	Alerted map[string]time.Time // by kind, when people were last told
 
-	voices rank.Voices // derived
-	counts name.Counts // derived
+	voices rank.Voices  // derived
+	summed *rank.Inputs // of voices, until something changes
+	counts name.Counts  // derived
 }
 
 // open makes a cluster stand, or stand again after an undo.
@@ -51,7 +53,7 @@ func (t *taking) enter(id string, s *signal) {
 	c := t.clusters[id]
 	c.Signals[s.ID] = true
 	c.counts.Add(s.Quote)
-	c.voices.Observe(rank.Utterance{Signal: s.ID, Voice: s.Customer, Severity: s.Severity, At: s.At})
+	c.voices.Observe(s.utterance())
 	t.touch(id)
 }
 
@@ -69,6 +71,7 @@ type Signal struct {
 	Kind                        feedback.Kind
 	Severity                    float64
 	At                          time.Time
+	Said                        rank.Utterance
 	Cluster                     string
 	Similarity, RunnerUp        float64
 	RunnerUpID                  string
@@ -83,7 +86,7 @@ func (w *World) Signal(id string) (Signal, bool) {
 	}
 	a, _ := w.space.Assignment(id)
 	return Signal{
-		ID: s.ID, Item: s.Item, Customer: s.Customer, Account: w.accountOf(s.Customer), Kind: s.Kind, Severity: s.Severity, At: s.At,
+		ID: s.ID, Item: s.Item, Customer: s.Customer, Account: w.accountOf(s.Customer), Kind: s.Kind, Severity: s.Severity, At: s.At, Said: s.utterance(),
 		Cluster: s.Cluster, Similarity: a.Similarity, RunnerUp: a.RunnerUp, RunnerUpID: a.RunnerUpID, Reason: a.Reason,
 	}, true
 }
@@ -99,6 +102,7 @@ type Cluster struct {
 	Kinds, Sources          map[string]uint32
 	Medoid                  string
 	Items, Voices, Accounts int
+	Signals                 int
 	Rank                    rank.Inputs
 	FirstSeen, LastSeen     time.Time
 	Centroid                []float32
@@ -135,17 +139,40 @@ func (w *World) Cluster(id string) (Cluster, bool) {
 		}
 	}
 	out.Items = len(items)
-	for _, k := range feedback.Kinds {
-		if out.Kinds[string(k)] > out.Kinds[string(out.Kind)] {
-			out.Kind = k
-		}
-	}
-	out.Voices, out.Accounts, _ = c.voices.Count(w.accountOf)
-	out.Rank = c.voices.Inputs(w.accountOf, func(a string) float64 { return w.accounts[a].Value })
+	out.Kind = w.kind(c)
+	out.Voices, out.Accounts, out.Signals = c.voices.Count(w.accountOf)
+	out.Rank = w.inputs(c)
+	out.Rank.Boost = w.settings.Boosts[string(out.Kind)]
 	if sc, ok := w.space.Cluster(id); ok {
 		out.Centroid, out.Medoid = sc.Centroid, sc.Medoid
 	}
 	return out, true
+}
+
+// inputs sums up what a cluster's rank is computed from, without the boost.
+func (w *World) inputs(c *cluster) rank.Inputs {
+	if c.summed == nil {
+		in := c.voices.Inputs(w.accountOf, func(a string) float64 { return w.settings.Value(w.accounts[a].Value, w.accounts[a].Segment) })
+		c.summed = &in
+	}
+	in := *c.summed
+	in.Since = w.since
+	return in
+}
+
+// kind is the kind that most of a cluster's signals are of.
+func (w *World) kind(c *cluster) feedback.Kind {
+	kinds := map[feedback.Kind]int{}
+	for id := range c.Signals {
+		kinds[w.signals[id].Kind]++
+	}
+	var most feedback.Kind
+	for _, k := range feedback.Kinds {
+		if kinds[k] > kinds[most] {
+			most = k
+		}
+	}
+	return most
 }
 
 // rename thinks a cluster's name over when it has grown or shrunk enough for its words to

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/gob"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +16,7 @@ import (
 )
 
 // format is the version of the snapshot's layout: another one is rebuilt from the log.
-const format = 1
+const format = 2
 
 // state is a world as it is written. What can be derived is left out.
 type state struct {
@@ -23,6 +25,8 @@ type state struct {
 	Position  uint64
 	Items     uint64
 	AsOf      time.Time
+	Since     time.Time
+	Rhythm    rank.Rhythm
 	SpaceID   string
 	Space     []byte
 	Signals   map[string]*signal
@@ -38,7 +42,7 @@ type state struct {
 // been taken.
 func (w *World) MarshalBinary() ([]byte, error) {
 	s := state{
-		Format: format, Workspace: w.workspace, Position: w.position, Items: w.items, AsOf: w.asOf, SpaceID: w.spaceID,
+		Format: format, Workspace: w.workspace, Position: w.position, Items: w.items, AsOf: w.asOf, Since: w.since, Rhythm: w.rhythm, SpaceID: w.spaceID,
 		Signals: w.signals, ByItem: w.byItem, Customers: w.customers, Accounts: w.accounts, Put: w.put, Clusters: w.clusters, Decisions: w.decisions,
 	}
 	if w.space != nil {
@@ -56,7 +60,7 @@ func (w *World) MarshalBinary() ([]byte, error) {
 
 // Restore reads a snapshot of a workspace's world. It fails on one of another workspace,
 // another layout or damaged bytes; the caller then rebuilds from the log.
-func Restore(workspace string, o space.Options, b []byte) (*World, error) {
+func Restore(workspace string, o Options, b []byte) (*World, error) {
 	var s state
 	if err := gob.NewDecoder(bytes.NewReader(b)).Decode(&s); err != nil {
 		return nil, fmt.Errorf("restore world: %w", err)
@@ -66,6 +70,7 @@ func Restore(workspace string, o space.Options, b []byte) (*World, error) {
 	}
 	w := New(workspace, o)
 	w.position, w.items, w.asOf, w.spaceID = s.Position, s.Items, s.AsOf, s.SpaceID
+	w.since, w.rhythm = s.Since, s.Rhythm
 	fill(w.signals, s.Signals)
 	fill(w.byItem, s.ByItem)
 	fill(w.customers, s.Customers)
@@ -84,8 +89,9 @@ func Restore(workspace string, o space.Options, b []byte) (*World, error) {
 			w.domains[strings.ToLower(d)] = id
 		}
 	}
-	for _, s := range w.signals {
-		w.counts.Add(s.Quote)
+	for _, id := range slices.Sorted(maps.Keys(w.signals)) {
+		w.counts.Add(w.signals[id].Quote)
+		w.recall(w.signals[id])
 	}
 	for _, c := range w.customers {
 		if c.Signals == nil {
@@ -102,7 +108,7 @@ func Restore(workspace string, o space.Options, b []byte) (*World, error) {
 		for id := range c.Signals {
 			s := w.signals[id]
 			c.counts.Add(s.Quote)
-			c.voices.Observe(rank.Utterance{Signal: s.ID, Voice: s.Customer, Severity: s.Severity, At: s.At})
+			c.voices.Observe(s.utterance())
 		}
 	}
 	return w, nil

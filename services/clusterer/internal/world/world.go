@@ -14,6 +14,8 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/feedback"
+	"github.com/throughline-dev/throughline/pkg/rank"
+	"github.com/throughline-dev/throughline/services/clusterer/internal/burst"
 	"github.com/throughline-dev/throughline/services/clusterer/internal/name"
 	"github.com/throughline-dev/throughline/services/clusterer/internal/space"
 )
@@ -75,6 +77,8 @@ type Outcome struct {
 	Events   []Event
 	Merged   []event.Pair
 	Split    []event.Pair
+	Days     []Day
+	Alerts   []Alert
 	Refused  error
 }
 
@@ -92,6 +96,11 @@ type World struct {
 	spaceID   string
 	space     *space.Space
 	options   space.Options
+	settings  rank.Settings
+	bursts    burst.Options
+	recent    []moment    // signals of the last day, by time; derived
+	since     time.Time   // of the first signal taken
+	rhythm    rank.Rhythm // of the signals taken; those that left have been a habit, too
 
 	signals   map[string]*signal
 	byItem    map[string]*item
@@ -115,7 +124,14 @@ type signal struct {
 	Quote    string // without who said it: names are made of it
 	Severity float64
 	At       time.Time
+	Weight   float64 // see rank.Rhythm
+	Told     bool    // it was part of an alert
 	Cluster  string
+}
+
+// utterance is what the rank needs of it.
+func (s *signal) utterance() rank.Utterance {
+	return rank.Utterance{Signal: s.ID, Voice: s.Customer, Severity: s.Severity, At: s.At, Leaving: rank.Leaving(s.Quote), Copy: rank.Copy(s.Quote), Weight: s.Weight}
 }
 
 type item struct {
@@ -130,11 +146,23 @@ type customer struct {
 	Signals map[string]bool
 }
 
+// Options are what a world is made with. Other ones give another world: see replay.
+type Options struct {
+	Space space.Options
+	Rank  rank.Settings
+	Burst burst.Options
+}
+
+// DefaultOptions are those of the service where nothing is configured.
+func DefaultOptions() Options {
+	return Options{Space: space.Default(), Rank: rank.DefaultSettings(), Burst: burst.Default()}
+}
+
 // New makes an empty world.
-func New(workspace string, o space.Options) *World {
-	o.Seed = workspace
+func New(workspace string, o Options) *World {
+	o.Space.Seed = workspace
 	return &World{
-		workspace: workspace, options: o,
+		workspace: workspace, options: o.Space, settings: o.Rank, bursts: o.Burst,
 		signals: map[string]*signal{}, byItem: map[string]*item{}, customers: map[string]*customer{},
 		accounts: map[string]feedback.Account{}, put: map[string]uint64{}, domains: map[string]string{}, clusters: map[string]*cluster{}, names: map[string]string{},
 		decisions: map[string]feedback.Decision{},
@@ -146,6 +174,12 @@ func (w *World) Position() uint64 { return w.position }
 
 // ItemSequence is the newest sequence of the items stream that was taken.
 func (w *World) ItemSequence() uint64 { return w.items }
+
+// Since is the time of the earliest signal ever taken.
+func (w *World) Since() time.Time { return w.since }
+
+// Settings are those that ranks are computed with.
+func (w *World) Settings() rank.Settings { return w.settings }
 
 // AsOf is the time of the newest signal taken: what ranks are computed at.
 func (w *World) AsOf() time.Time { return w.asOf }
@@ -280,15 +314,18 @@ func (t *taking) meet(head *event.ItemHead) {
 
 func (t *taking) insert(head *event.ItemHead, s feedback.Signal, at time.Time) {
 	if known := t.World.signals[s.ID]; known != nil {
+		t.attribute(known, head.Customer.ID)
 		return
 	}
 	if t.space == nil {
 		t.spaceID = s.Space
 		t.space = space.New(len(s.Vector), t.options)
 	}
+	t.turn(at)
 	t.World.signals[s.ID] = &signal{
 		ID: s.ID, Item: head.ID, Customer: head.Customer.ID, Source: head.Source, Kind: s.Kind, Severity: s.Severity, At: at,
-		Quote: name.Anonymous(s.Quote, head.Customer.Name, head.Account.Name),
+		Quote:  name.Anonymous(s.Quote, head.Customer.Name, head.Account.Name),
+		Weight: t.rhythm.Weight(at),
 	}
 	_, changes, err := t.space.Insert(space.Point{ID: s.ID, Vector: s.Vector})
 	if err != nil {
@@ -296,12 +333,18 @@ func (t *taking) insert(head *event.ItemHead, s feedback.Signal, at time.Time) {
 		delete(t.World.signals, s.ID)
 		return
 	}
+	t.rhythm.Observe(at)
+	if t.since.IsZero() || at.Before(t.since) {
+		t.since = at
+	}
 	if at.After(t.asOf) {
 		t.asOf = at
 	}
 	t.customers[head.Customer.ID].Signals[s.ID] = true
 	t.counts.Add(t.World.signals[s.ID].Quote)
 	t.apply(changes)
+	t.recall(t.World.signals[s.ID])
+	t.watch(t.World.signals[s.ID])
 }
 
 func (t *taking) remove(id string) {
@@ -315,6 +358,7 @@ func (t *taking) remove(id string) {
 		delete(c.Signals, id)
 	}
 	t.counts.Remove(s.Quote)
+	t.unrecall(s)
 	delete(t.World.signals, id)
 }
 
@@ -421,6 +465,9 @@ func (t *taking) changed(signal string) {
 }
 
 func (t *taking) touch(cluster string) {
+	if c := t.clusters[cluster]; c != nil {
+		c.summed = nil
+	}
 	if !t.dirty[cluster] {
 		t.dirty[cluster] = true
 		t.out.Clusters = append(t.out.Clusters, cluster)

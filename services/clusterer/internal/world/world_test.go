@@ -11,7 +11,6 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/feedback"
-	"github.com/throughline-dev/throughline/services/clusterer/internal/space"
 )
 
 var start = time.Date(2026, 11, 1, 9, 0, 0, 0, time.UTC)
@@ -80,7 +79,7 @@ func picture(w *World) map[string]any {
 
 func TestSameInputsSameWorld(t *testing.T) {
 	t.Parallel()
-	a, b := New("acme", space.Default()), New("acme", space.Default())
+	a, b := New("acme", DefaultOptions()), New("acme", DefaultOptions())
 	feed(t, a, stream(400))
 	feed(t, b, stream(400))
 	if !reflect.DeepEqual(picture(a), picture(b)) {
@@ -90,7 +89,7 @@ func TestSameInputsSameWorld(t *testing.T) {
 
 func TestRedeliveryChangesNothing(t *testing.T) {
 	t.Parallel()
-	once, twice := New("acme", space.Default()), New("acme", space.Default())
+	once, twice := New("acme", DefaultOptions()), New("acme", DefaultOptions())
 	inputs := stream(200)
 	feed(t, once, inputs)
 	for i := range inputs {
@@ -104,9 +103,9 @@ func TestRedeliveryChangesNothing(t *testing.T) {
 func TestSnapshotGoesOnAsIfNeverTaken(t *testing.T) {
 	t.Parallel()
 	inputs := stream(400)
-	straight := New("acme", space.Default())
+	straight := New("acme", DefaultOptions())
 	feed(t, straight, inputs)
-	stopped := New("acme", space.Default())
+	stopped := New("acme", DefaultOptions())
 	for i, in := range inputs {
 		feed(t, stopped, []Input{in})
 		if i%67 == 0 {
@@ -114,7 +113,7 @@ func TestSnapshotGoesOnAsIfNeverTaken(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if stopped, err = Restore("acme", space.Default(), b); err != nil {
+			if stopped, err = Restore("acme", DefaultOptions(), b); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -123,17 +122,17 @@ func TestSnapshotGoesOnAsIfNeverTaken(t *testing.T) {
 		t.Error("a restored world went another way")
 	}
 	b, _ := straight.MarshalBinary()
-	if _, err := Restore("other", space.Default(), b); err == nil {
+	if _, err := Restore("other", DefaultOptions(), b); err == nil {
 		t.Error("a snapshot of another workspace is taken")
 	}
-	if _, err := Restore("acme", space.Default(), b[:len(b)/2]); err == nil {
+	if _, err := Restore("acme", DefaultOptions(), b[:len(b)/2]); err == nil {
 		t.Error("half a snapshot is taken")
 	}
 }
 
 func TestRevisionKeepsWhatItKeepsAndDropsWhatItDrops(t *testing.T) {
 	t.Parallel()
-	w := New("acme", space.Default())
+	w := New("acme", DefaultOptions())
 	inputs := stream(50)
 	feed(t, w, inputs)
 	first := inputs[0].Classified
@@ -170,7 +169,7 @@ func TestRevisionKeepsWhatItKeepsAndDropsWhatItDrops(t *testing.T) {
 
 func TestAccountChangesTheWorthOfItsClusters(t *testing.T) {
 	t.Parallel()
-	w := New("acme", space.Default())
+	w := New("acme", DefaultOptions())
 	feed(t, w, stream(100))
 	in := Input{Sequence: 101, Classified: &event.Classified{ItemSequence: 101, Account: &feedback.Account{ID: "c3", Domains: []string{"Company-3.example"}, Value: 50_000}}}
 	out, err := w.Take(in)
@@ -195,7 +194,7 @@ func TestAccountChangesTheWorthOfItsClusters(t *testing.T) {
 
 func TestDecisionsHoldAndCanBeUndone(t *testing.T) {
 	t.Parallel()
-	w := New("acme", space.Default())
+	w := New("acme", DefaultOptions())
 	feed(t, w, stream(200))
 	untouched := picture(w)
 	standing := w.space.Clusters()
@@ -235,7 +234,7 @@ func TestDecisionsHoldAndCanBeUndone(t *testing.T) {
 
 func TestTwoSpacesNeverMeet(t *testing.T) {
 	t.Parallel()
-	w := New("acme", space.Default())
+	w := New("acme", DefaultOptions())
 	inputs := stream(3)
 	feed(t, w, inputs[:2])
 	other := *inputs[2].Classified
@@ -251,7 +250,7 @@ func TestTwoSpacesNeverMeet(t *testing.T) {
 
 func TestNamesSayWhatPeopleSay(t *testing.T) {
 	t.Parallel()
-	w := New("acme", space.Default())
+	w := New("acme", DefaultOptions())
 	feed(t, w, stream(300))
 	seen := map[string]bool{}
 	for _, sc := range w.space.Clusters() {

@@ -59,6 +59,8 @@ func (a *API) Routes() []Route {
 		{"GET", "/v1/clusters/{id}", access.Read, a.cluster},
 		{"GET", "/v1/clusters/{id}/signals", access.Read, a.signals},
 		{"GET", "/v1/clusters/{id}/history", access.Read, a.history},
+		{"GET", "/v1/clusters/{id}/explain", access.Read, a.explain},
+		{"GET", "/v1/clusters/{id}/ranks", access.Read, a.ranks},
 		{"POST", "/v1/clusters/{id}/decisions", access.Decide, a.decide},
 		{"DELETE", "/v1/decisions/{id}", access.Decide, a.undo},
 		{"GET", "/v1/feedback", access.Read, a.feedback},

@@ -191,6 +191,10 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"/v1/clusters/{id}/signals", "GET", "/v1/clusters/clu_none/signals", "", 404, nil},
 		{"/v1/clusters/{id}/history", "GET", "/v1/clusters/" + id + "/history", "", 200, nil},
 		{"/v1/clusters/{id}/history", "GET", "/v1/clusters/clu_none/history", "", 404, nil},
+		{"/v1/clusters/{id}/explain", "GET", "/v1/clusters/" + id + "/explain", "", 200, nil},
+		{"/v1/clusters/{id}/explain", "GET", "/v1/clusters/clu_none/explain", "", 404, nil},
+		{"/v1/clusters/{id}/ranks", "GET", "/v1/clusters/" + id + "/ranks", "", 200, nil},
+		{"/v1/clusters/{id}/ranks", "GET", "/v1/clusters/clu_none/ranks", "", 404, nil},
 		{"/v1/clusters/{id}/decisions", "POST", "/v1/clusters/" + id + "/decisions", `{"action":"rename","name":"Better","reason":"clear"}`, 202, nil},
 		{"/v1/clusters/{id}/decisions", "POST", "/v1/clusters/" + id + "/decisions", `{"action":"merge","into":"` + other + `"}`, 202, nil},
 		{"/v1/clusters/{id}/decisions", "POST", "/v1/clusters/" + id + "/decisions", `{"action":"merge","into":"` + id + `"}`, 400, nil},
@@ -229,7 +233,8 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"/v1/tickets/{tracker}/{key}/attachments", "POST", "/v1/tickets/jira/NONE-1/attachments", `{"action":"pin","cluster":"` + id + `"}`, 404, nil},
 		{"/v1/digests/{date}", "GET", "/v1/digests/2026-11-22", "", 200, nil},
 		{"/v1/digests/{date}", "GET", "/v1/digests/2026-11-23", "", 404, nil},
-		{"/v1/digests/{date}", "GET", "/v1/digests/today", "", 400, nil},
+		{"/v1/digests/{date}", "GET", "/v1/digests/today", "", 200, nil},
+		{"/v1/digests/{date}", "GET", "/v1/digests/yesterday", "", 400, nil},
 	} {
 		resp := s.do(t, c.method, c.path, apitest.Token("acme"), c.body, c.headers...)
 		body := text(t, resp)
@@ -320,6 +325,23 @@ func TestAnotherWorkspaceIsAbsent(t *testing.T) {
 	}
 	if n := len(s.world.Workspace("acme").Decisions()); n != 1 {
 		t.Errorf("%d decisions", n)
+	}
+}
+
+func TestADigestInEveryFormat(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	for accept, want := range map[string][2]string{
+		"text/markdown":                     {"text/markdown; charset=utf-8", "# What customers said, 2026-11-22"},
+		"text/html,application/xml;q=0.9":   {"text/html; charset=utf-8", "<h1>What customers said, 2026-11-22</h1>"},
+		"application/vnd.slack+json":        {"application/json", `"type":"header"`},
+		"application/json, text/html;q=0.2": {"application/json", `"date":"2026-11-22"`},
+		"*/*":                               {"application/json", `"date":"2026-11-22"`},
+	} {
+		resp := s.do(t, "GET", "/v1/digests/today", apitest.Token("acme"), "", "Accept", accept)
+		if body := text(t, resp); resp.Header.Get("Content-Type") != want[0] || !strings.Contains(body, want[1]) {
+			t.Errorf("%s: %s %.300s", accept, resp.Header.Get("Content-Type"), body)
+		}
 	}
 }
 

@@ -1,10 +1,12 @@
 package api
 
 import (
+	"io"
 	"net/http"
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/feedback"
+	"github.com/throughline-dev/throughline/services/context-publisher/internal/digest"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/read"
 )
 
@@ -75,6 +77,22 @@ func (a *API) history(w http.ResponseWriter, r *http.Request, ws Workspace) erro
 	return list(w, r, ws, read.Page[read.Event]{Items: events})
 }
 
+func (a *API) explain(w http.ResponseWriter, r *http.Request, ws Workspace) error {
+	e, err := ws.Explain(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return answer(w, http.StatusOK, e)
+}
+
+func (a *API) ranks(w http.ResponseWriter, r *http.Request, ws Workspace) error {
+	days, err := ws.RankDays(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return list(w, r, ws, read.Page[read.RankDay]{Items: days})
+}
+
 func (a *API) feedback(w http.ResponseWriter, r *http.Request, ws Workspace) error {
 	q := r.URL.Query()
 	n, err := limit(q)
@@ -122,14 +140,38 @@ func (a *API) tickets(w http.ResponseWriter, r *http.Request, ws Workspace) erro
 	return list(w, r, ws, page)
 }
 
+// digest answers the digest of a local day, or with "today" the newest, as JSON, Markdown, a
+// page, or the blocks of a Slack message.
 func (a *API) digest(w http.ResponseWriter, r *http.Request, ws Workspace) error {
-	date, err := time.Parse(time.DateOnly, r.PathValue("date"))
-	if err != nil {
-		return invalid{"the date is written 2026-11-22"}
+	var date time.Time
+	if day := r.PathValue("date"); day != "today" {
+		var err error
+		if date, err = time.Parse(time.DateOnly, day); err != nil {
+			return invalid{"the date is written 2026-11-22, or today"}
+		}
 	}
 	d, err := ws.Digest(r.Context(), date)
 	if err != nil {
 		return err
 	}
+	switch kind := preferred(r.Header.Get("Accept"), "application/json", "text/markdown", "text/html", slackBlocks); kind {
+	case "text/markdown":
+		return write(w, kind+"; charset=utf-8", digest.Markdown(d))
+	case "text/html":
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+		return write(w, kind+"; charset=utf-8", digest.HTML(d, ""))
+	case slackBlocks:
+		text, blocks := digest.Slack(d, "")
+		return answer(w, http.StatusOK, map[string]any{"text": text, "blocks": blocks})
+	}
 	return answer(w, http.StatusOK, d)
+}
+
+// slackBlocks is the media type under which the arguments of chat.postMessage are asked for.
+const slackBlocks = "application/vnd.slack+json"
+
+func write(w http.ResponseWriter, kind, text string) error {
+	w.Header().Set("Content-Type", kind)
+	_, _ = io.WriteString(w, text) // a reader that went away is no fault of ours
+	return nil
 }

@@ -16,15 +16,16 @@ import (
 // an answer is does not cost a query for each.
 const freshFor = 2 * time.Second
 
-// Local opens workspaces over the read model and the decider of this process.
-func Local(r *read.Reader, d *decide.Decider, now func() time.Time) Open {
+// Local opens workspaces over the read model, the decider and the digests of this process.
+func Local(r *read.Reader, d *decide.Decider, digests *digest.Desk, now func() time.Time) Open {
 	newest := &newest{read: r, now: now, known: map[string]said{}}
-	return func(workspace string) Workspace { return local{r, d, newest, workspace} }
+	return func(workspace string) Workspace { return local{r, d, digests, newest, workspace} }
 }
 
 type local struct {
 	read   *read.Reader
 	decide *decide.Decider
+	desk   *digest.Desk
 	newest *newest
 	id     string
 }
@@ -87,6 +88,14 @@ func (l local) Signals(ctx context.Context, cluster string, limit int, cursor st
 	return l.read.Signals(ctx, l.id, cluster, limit, cursor)
 }
 
+func (l local) Explain(ctx context.Context, cluster string) (read.Explanation, error) {
+	return l.read.Explain(ctx, l.id, cluster)
+}
+
+func (l local) RankDays(ctx context.Context, cluster string) ([]read.RankDay, error) {
+	return l.read.RankDays(ctx, l.id, cluster)
+}
+
 func (l local) History(ctx context.Context, cluster string) ([]read.Event, error) {
 	return l.read.History(ctx, l.id, cluster)
 }
@@ -116,7 +125,11 @@ func (l local) Changes(ctx context.Context, tracker feedback.Tracker, key string
 }
 
 func (l local) Digest(ctx context.Context, date time.Time) (digest.Digest, error) {
-	return l.read.Digest(ctx, l.id, date)
+	d, found, err := l.desk.Digest(ctx, l.id, date)
+	if err == nil && !found {
+		err = ErrNotFound
+	}
+	return d, err
 }
 
 func (l local) Decide(ctx context.Context, d feedback.Decision) (feedback.Decision, error) {

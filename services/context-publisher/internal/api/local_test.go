@@ -13,11 +13,13 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/throughline-dev/throughline/pkg/bus/bustest"
+	"github.com/throughline-dev/throughline/pkg/config"
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/pkg/store/storetest"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/api"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/api/apitest"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/decide"
+	"github.com/throughline-dev/throughline/services/context-publisher/internal/digest"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/read"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/watch"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/worldtest"
@@ -40,7 +42,11 @@ func TestOverTheRealStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := api.New(api.Options{Keyring: apitest.Keys("acme", "globex"), Open: api.Local(reader, decider, now), Hub: api.NewHub(nil, watch.New(b).Watch),
+	desk, err := digest.NewDesk(db, []config.Workspace{{ID: "acme", Timezone: "UTC"}, {ID: "globex", Timezone: "UTC"}}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := api.New(api.Options{Keyring: apitest.Keys("acme", "globex"), Open: api.Local(reader, decider, desk, now), Hub: api.NewHub(nil, watch.New(b).Watch),
 		Logger: slog.New(slog.DiscardHandler), Now: now, Random: rand.Reader, KeepAlive: time.Second})
 	mux := http.NewServeMux()
 	a.Register(mux)
@@ -76,7 +82,7 @@ func TestOverTheRealStore(t *testing.T) {
 	if len(ranked.Items) != 2 || ranked.Items[0].ID != "clu_exports" || ranked.Items[0].Rank != 1 || ranked.Position == 0 || ranked.AsOf.IsZero() || ranked.LagMS != 0 {
 		t.Errorf("%+v", ranked)
 	}
-	if c := ranked.Items[0]; c.Score < ranked.Items[1].Score || fmt.Sprintf("%.6f", c.Terms.Reach+c.Terms.Worth+c.Terms.Severity+c.Terms.Momentum) != fmt.Sprintf("%.6f", c.Score) {
+	if c := ranked.Items[0]; c.Score < ranked.Items[1].Score || fmt.Sprintf("%.6f", c.Terms.Reach+c.Terms.Worth+c.Terms.Severity+c.Terms.Momentum+c.Terms.Churn+c.Terms.Boost) != fmt.Sprintf("%.6f", c.Score) {
 		t.Errorf("the terms %+v are not the score %v", c.Terms, c.Score)
 	}
 	taken := s.do(t, "POST", "/v1/clusters/clu_dark/decisions", apitest.Token("acme"), `{"action":"rename","name":"Night theme"}`, "Idempotency-Key", "one")
@@ -94,7 +100,10 @@ func TestOverTheRealStore(t *testing.T) {
 		{apitest.Token("globex"), "GET", "/v1/feedback/" + w.ItemID(0), "", 404},
 		{apitest.Token("acme"), "GET", "/v1/clusters?cursor=%00x", "", 400},
 		{apitest.Token("acme"), "POST", "/v1/clusters/clu_exports/decisions", `{"action":"split","signals":["sig_none"]}`, 422},
-		{apitest.Token("acme"), "GET", "/v1/digests/2026-11-22", "", 404},
+		{apitest.Token("acme"), "GET", "/v1/digests/2026-11-22", "", 200},
+		{apitest.Token("acme"), "GET", "/v1/digests/today", "", 200},
+		{apitest.Token("acme"), "GET", "/v1/digests/2026-11-21", "", 404},
+		{apitest.Token("acme"), "GET", "/v1/digests/2026-11-23", "", 404},
 	} {
 		if resp := s.do(t, c.method, c.path, c.token, c.body); resp.StatusCode != c.want {
 			t.Errorf("%s %s: %d, want %d: %s", c.method, c.path, resp.StatusCode, c.want, text(t, resp))

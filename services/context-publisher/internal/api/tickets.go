@@ -81,7 +81,7 @@ func (a *API) brief(w http.ResponseWriter, r *http.Request, ws Workspace) error 
 		}
 		changes = &c
 	}
-	markdown := prefersMarkdown(r.Header.Get("Accept"))
+	markdown := preferred(r.Header.Get("Accept"), "application/json", "text/markdown") == "text/markdown"
 	etag := tag(b, changes, budget, markdown)
 	w.Header().Set("ETag", etag)
 	if matches(r.Header.Get("If-None-Match"), etag) {
@@ -131,9 +131,9 @@ func matches(header, etag string) bool {
 	return false
 }
 
-// prefersMarkdown reports whether Accept names text/markdown with a weight no lower
-// than that of JSON, which is the answer otherwise.
-func prefersMarkdown(accept string) bool {
+// preferred is the media type that Accept gives the greatest weight; the first where it
+// names none of them, the last of those that weigh the same.
+func preferred(accept string, kinds ...string) string {
 	best := map[string]float64{}
 	for part := range strings.SplitSeq(accept, ",") {
 		kind, params, err := mime.ParseMediaType(strings.TrimSpace(part))
@@ -146,7 +146,13 @@ func prefersMarkdown(accept string) bool {
 		}
 		best[kind] = max(best[kind], weight)
 	}
-	return best["text/markdown"] > 0 && best["text/markdown"] >= best["application/json"]
+	chosen := kinds[0]
+	for _, kind := range kinds[1:] {
+		if best[kind] > 0 && best[kind] >= best[chosen] {
+			chosen = kind
+		}
+	}
+	return chosen
 }
 
 func number(s, name string, least uint64) (uint64, error) {

@@ -49,6 +49,10 @@ type Workspace interface {
 	Cluster(ctx context.Context, id string) (read.Cluster, error)
 	Signals(ctx context.Context, cluster string, limit int, cursor string) (read.Page[read.Signal], error)
 	History(ctx context.Context, cluster string) ([]read.Event, error)
+	// Explain gives a ranked cluster's arithmetic with what would move it.
+	Explain(ctx context.Context, cluster string) (read.Explanation, error)
+	// RankDays gives its rank day by day, newest first.
+	RankDays(ctx context.Context, cluster string) ([]read.RankDay, error)
 	Feedback(ctx context.Context, q read.FeedbackQuery) (read.Page[read.Item], error)
 	FeedbackItem(ctx context.Context, id string) (read.Item, error)
 	Tickets(ctx context.Context, limit int, cursor string) (read.Page[read.TicketHead], error)
@@ -56,6 +60,8 @@ type Workspace interface {
 	// Brief gives a revision of a ticket's brief, the newest for 0.
 	Brief(ctx context.Context, tracker feedback.Tracker, key string, revision uint64) (brief.Brief, error)
 	Changes(ctx context.Context, tracker feedback.Tracker, key string, since read.Since) (read.Changes, error)
+	// Digest gives the digest of a local date, of the newest day that is over for the zero
+	// date.
 	Digest(ctx context.Context, date time.Time) (digest.Digest, error)
 	// Decide takes a decision and returns it as it is kept. Taking the same decision
 	// (by its id) twice is taking it once.

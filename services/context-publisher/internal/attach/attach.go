@@ -24,12 +24,13 @@ import (
 // Ticket is what a ticket says. Vector embeds title and body in the space that Space
 // names; it may be empty, then words alone decide.
 type Ticket struct {
-	Key    string
-	URL    string
-	Title  string
-	Body   string
-	Space  string
-	Vector []float32
+	Tracker feedback.Tracker
+	Key     string
+	URL     string
+	Title   string
+	Body    string
+	Space   string
+	Vector  []float32
 }
 
 // Candidate is a cluster that may answer to the ticket, with evidence of what it means:
@@ -59,7 +60,9 @@ type Ruling struct {
 }
 
 // Match is the outcome for one cluster. Score is in [0, 1]. Terms holds meaning, words
-// and reference, each in [0, 1]. Reasons holds the sentences that matched, at most
+// and reference and, from the lower bar on, what the decision looked at besides: likeness
+// to the ticket's title, the score of the runner-up among the open tickets, and the
+// ticket's likeness to its nearest neighbour; each in [0, 1]. Reasons holds the sentences that matched, at most
 // three, the ticket's and the customers' words as they wrote them.
 type Match struct {
 	Cluster   string
@@ -71,14 +74,18 @@ type Match struct {
 	Decision  string
 }
 
-// Matcher scores tickets against clusters with the word weights of a workspace.
-type Matcher struct{ Corpus *Corpus }
+// Matcher scores tickets against clusters with the word weights of a workspace. Board
+// holds the workspace's open tickets; without one, a match is judged alone.
+type Matcher struct {
+	Corpus *Corpus
+	Board  *Board
+}
 
 // Match returns the matches that are automatic, suggested, pinned or rejected, best
 // first; clusters below the lower bar are left out. A ruling on a cluster that is not
 // among the candidates is kept too, with no score.
 func (m Matcher) Match(t Ticket, candidates []Candidate, rulings map[string]Ruling) []Match {
-	bag := m.Corpus.bagOf(field{t.Title, titleTimes}, field{t.Body, 1})
+	bag := m.Corpus.ticket(t)
 	var out []Match
 	seen := map[string]bool{}
 	for _, c := range candidates {
@@ -103,9 +110,28 @@ func (m Matcher) Match(t Ticket, candidates []Candidate, rulings map[string]Ruli
 	return out
 }
 
-// score weighs the terms. Below the lower bar Mode stays empty.
+// Best lists the tickets of the board that a candidate fits, best first and at most most,
+// and the outcome for the first of them: Automatic, Suggested or empty.
+func (m Matcher) Best(c Candidate, most int) ([]Ranked, feedback.Mode) {
+	ranked := m.Board.Rank(c, most)
+	if len(ranked) == 0 {
+		return nil, ""
+	}
+	first := ranked[0].Ticket
+	return ranked, m.score(first, m.Corpus.ticket(first), c).Mode
+}
+
+// Relevance is how near a customer's words are to a ticket, in [0, 1]: what a quote is
+// worth in the ticket's brief.
+func (m Matcher) Relevance(t Ticket, words string, space string, vector []float32) float64 {
+	meaning := Meaning(t, Candidate{Space: space, Evidence: []Evidence{{Vector: vector}}})
+	return (m.Corpus.ticket(t).cosine(m.Corpus.bagOf(field{words, 1})) + hintWeight*meaning) / (1 + hintWeight)
+}
+
+// score weighs the terms and decides. Below the lower bar Mode stays empty.
 func (m Matcher) score(t Ticket, ticket bag, c Candidate) Match {
-	meaning, words := m.Meaning(t, c), m.words(ticket, c)
+	theirs := m.Corpus.candidate(c)
+	meaning, words := Meaning(t, c), theirs.likeness(ticket)
 	reference := 0.0
 	if Refers(t, c) {
 		reference = 1
@@ -117,10 +143,16 @@ func (m Matcher) score(t Ticket, ticket bag, c Candidate) Match {
 		DecidedBy: "machine",
 	}
 	switch {
-	case reference == 1 || match.Score >= AutomaticBar:
+	case reference == 1:
 		match.Mode = feedback.Automatic
-	case match.Score >= SuggestedBar:
+	case max(words, theirs.best(ticket))+hintWeight*meaning >= SuggestedBar:
 		match.Mode = feedback.Suggested
+		next, neighbour := m.Board.standing(t, ticket, c, theirs)
+		title := theirs.heads(m.Corpus).likeness(m.Corpus.bagOf(field{t.Title, 1}))
+		match.Terms["title"], match.Terms["runner_up"], match.Terms["neighbour"] = title, next, neighbour
+		if match.Score-next >= Ahead && title >= TitleBar && words >= neighbour-NearerBy && !conflicting(t.Title, theirs.lines) {
+			match.Mode = feedback.Automatic
+		}
 	}
 	return match
 }
@@ -128,7 +160,7 @@ func (m Matcher) score(t Ticket, ticket bag, c Candidate) Match {
 // Meaning is the cosine between the ticket and what the cluster means: the better of
 // its centroid and the mean of its three nearest signals. It is 0 across spaces, and
 // never negative.
-func (m Matcher) Meaning(t Ticket, c Candidate) float64 {
+func Meaning(t Ticket, c Candidate) float64 {
 	if t.Space != c.Space || len(t.Vector) == 0 {
 		return 0
 	}
@@ -156,16 +188,60 @@ func (m Matcher) Meaning(t Ticket, c Candidate) float64 {
 	return min(max(best, 0), 1)
 }
 
-// words is how much of their rare words ticket and cluster share: the better of the
-// whole cluster's words and the best single signal's.
-func (m Matcher) words(ticket bag, c Candidate) float64 {
-	fields := []field{{c.Name, 1}}
-	best := 0.0
-	for _, e := range c.Evidence {
-		fields = append(fields, field{e.Quote, 1})
-		best = max(best, ticket.cosine(m.Corpus.bagOf(field{e.Quote, 1})))
+// weighed is a candidate as bags of words: all of it, and each of its quotes; a quote's
+// first line counts like a title where more lines follow.
+type weighed struct {
+	whole bag
+	parts []bag
+	lines []string
+}
+
+func (c *Corpus) candidate(of Candidate) weighed {
+	fields := []field{{of.Name, 1}}
+	var out weighed
+	for _, e := range of.Evidence {
+		first := head(e.Quote)
+		parts := []field{{first, titleTimes}, {strings.TrimPrefix(strings.TrimSpace(e.Quote), first), 1}}
+		fields = append(fields, parts...)
+		out.parts = append(out.parts, c.bagOf(parts...))
+		out.lines = append(out.lines, first)
 	}
-	return max(best, ticket.cosine(m.Corpus.bagOf(fields...)))
+	out.whole = c.bagOf(fields...)
+	return out
+}
+
+// heads is the candidate by its quotes' first lines alone.
+func (w weighed) heads(c *Corpus) weighed {
+	var fields []field
+	var out weighed
+	for _, l := range w.lines {
+		fields = append(fields, field{l, 1})
+		out.parts = append(out.parts, c.bagOf(field{l, 1}))
+	}
+	out.whole = c.bagOf(fields...)
+	return out
+}
+
+// likeness is how much of their rare words a ticket and the candidate share, in [0, 1].
+func (w weighed) likeness(ticket bag) float64 {
+	each := make([]float64, len(w.parts))
+	for i, p := range w.parts {
+		each[i] = ticket.cosine(p)
+	}
+	return max(ticket.cosine(w.whole), upperHalf(each))
+}
+
+// best is the likeness of the luckiest quote: enough for a suggestion.
+func (w weighed) best(ticket bag) float64 {
+	best := 0.0
+	for _, p := range w.parts {
+		best = max(best, ticket.cosine(p))
+	}
+	return best
+}
+
+func (c *Corpus) ticket(t Ticket) bag {
+	return c.bagOf(field{t.Title, titleTimes}, field{t.Body, 1})
 }
 
 // Refers reports whether one names the other: a customer's words hold the ticket's key

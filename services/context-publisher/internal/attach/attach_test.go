@@ -147,7 +147,7 @@ func TestVectorsOfAnotherSpaceMeanNothing(t *testing.T) {
 	at := ticket(t, "CSV export stops half way on large boards", "")
 	at.Space = "another"
 	for _, c := range candidates {
-		if m.Meaning(at, c) != 0 {
+		if attach.Meaning(at, c) != 0 {
 			t.Errorf("%s has a meaning across spaces", c.Cluster)
 		}
 	}
@@ -161,5 +161,65 @@ func TestWords(t *testing.T) {
 	got := attach.Words("The exports exported, exporting v8.14.2 don't 10,000 FILTERS — Größe!")
 	if want := []string{"export", "export", "export", "v8.14.2", "10,000", "filter", "größ"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// judged is what becomes of feedback among open tickets, the first of which is asked about.
+func judged(t *testing.T, feedbackText string, titles ...string) feedback.Mode {
+	t.Helper()
+	corpus := &attach.Corpus{}
+	for _, title := range titles {
+		corpus.Add(title)
+	}
+	board := attach.NewBoard(corpus)
+	var first attach.Ticket
+	for i, title := range titles {
+		at := attach.Ticket{Tracker: feedback.Jira, Key: "PROJ-" + strings.Repeat("1", i+1), Title: title, Space: "lexical", Vector: vector(t, title)}
+		if i == 0 {
+			first = at
+		}
+		board.Put(at)
+	}
+	c := attach.Candidate{Cluster: "clu_1", Space: "lexical", Evidence: []attach.Evidence{{Quote: feedbackText, Text: feedbackText, Vector: vector(t, feedbackText)}}}
+	return mode(attach.Matcher{Corpus: corpus, Board: board}.Match(first, []attach.Candidate{c}, nil), "clu_1")
+}
+
+func TestWhatAnotherTicketFitsAsWellIsLeftToAPerson(t *testing.T) {
+	t.Parallel()
+	others := []string{"Legend missing in PDF", "Codes arrive too late", "Dark mode for the office TV", "Bulk import of viewers"}
+	said := "the csv export stops half way on large boards"
+	if got := judged(t, said, append([]string{"CSV export stops on large boards"}, others...)...); got != feedback.Automatic {
+		t.Errorf("alone it is %q", got)
+	}
+	twins := append([]string{"CSV export stops on large boards", "Large boards: CSV export stops"}, others...)
+	if got := judged(t, said, twins...); got != feedback.Suggested {
+		t.Errorf("beside a twin it is %q", got)
+	}
+	if got := judged(t, "please upgrade netty, 4.1.89 fixes our scanner's alarm", append([]string{"Upgrade netty to 4.1.77"}, others...)...); got == feedback.Automatic {
+		t.Errorf("another version is %q", got)
+	}
+}
+
+func TestABoardForgets(t *testing.T) {
+	t.Parallel()
+	corpus := &attach.Corpus{}
+	board := attach.NewBoard(corpus)
+	c := attach.Candidate{Evidence: []attach.Evidence{{Quote: "legend missing"}}}
+	board.Put(attach.Ticket{Key: "PROJ-1", Title: "Legend missing"})
+	board.Put(attach.Ticket{Key: "PROJ-1", Title: "Another title"})
+	if got := board.Rank(c, 5); len(got) != 0 {
+		t.Errorf("what a ticket said before is still found: %v", got)
+	}
+	board.Put(attach.Ticket{Key: "PROJ-2", Title: "Legend missing"})
+	board.Remove("", "PROJ-2")
+	if got := board.Rank(c, 5); len(got) != 0 {
+		t.Errorf("a removed ticket is still found: %v", got)
+	}
+}
+
+func TestFramesOfStackTracesAreNoWords(t *testing.T) {
+	t.Parallel()
+	if got := attach.Words("timed out\n\tat java.lang.Throwable.getStackTrace(Throwable.java:817)\n at sun.reflect.Method.invoke(Unknown Source)"); !slices.Equal(got, []string{"timed"}) {
+		t.Errorf("got %q", got)
 	}
 }

@@ -1,7 +1,9 @@
 package attach
 
 import (
+	"maps"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -27,6 +29,9 @@ func (c *Corpus) Add(text string) {
 		c.in[w]++
 	}
 }
+
+// Clone is a corpus of its own that has counted the same texts.
+func (c *Corpus) Clone() *Corpus { return &Corpus{texts: c.texts, in: maps.Clone(c.in)} }
 
 // Texts is how many texts were counted.
 func (c *Corpus) Texts() int { return c.texts }
@@ -96,11 +101,11 @@ func (b bag) cosine(other bag) float64 {
 }
 
 // Words splits a text into lower-case words of letters and digits without the words
-// that every text has, and takes an English plural, past or -ing ending off, so that
+// that every text has and without the frames of stack traces, and takes an English plural, past or -ing ending off, so that
 // "exports", "exported" and "exporting" are one word. A version or number with dots or
 // commas stays one word.
 func Words(text string) []string {
-	runes := []rune(strings.ToLower(text))
+	runes := []rune(strings.ToLower(frame.ReplaceAllString(text, " ")))
 	var out []string
 	var w strings.Builder
 	end := func() {
@@ -124,6 +129,10 @@ func Words(text string) []string {
 	end()
 	return out
 }
+
+// frame is a line of a stack trace: two failures of one test runner share hundreds of them
+// and nothing else.
+var frame = regexp.MustCompile(`\bat [\w.$<>]+\([^)\n]*\)`)
 
 func stem(w string) string {
 	if len(w) < 2 {

@@ -18,6 +18,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -46,12 +47,13 @@ type Brief struct {
 	Status    string                  `json:"status"`
 	Category  feedback.StatusCategory `json:"category"`
 
-	Need      []Quote    `json:"need"`       // the most typical sentences, one paragraph when read in order
-	Asking    Asking     `json:"asking"`     // people and accounts, not messages
-	Quotes    []Quote    `json:"quotes"`     // chosen to cover different angles
-	EdgeCases []EdgeCase `json:"edge_cases"` // variations customers hit, most voices first
-	Questions []Quote    `json:"questions"`  // what customers asked; the brief knows no answer
-	Unknown   []string   `json:"unknown"`    // what an engineer will ask and no customer said
+	Need      []Quote    `json:"need"`              // the most typical sentences, one paragraph when read in order
+	Asking    Asking     `json:"asking"`            // people and accounts, not messages
+	Quotes    []Quote    `json:"quotes"`            // chosen to cover different angles
+	EdgeCases []EdgeCase `json:"edge_cases"`        // variations customers hit, most voices first
+	Opposed   []Quote    `json:"opposed,omitempty"` // from customers who want the opposite, or are content
+	Questions []Quote    `json:"questions"`         // what customers asked; the brief knows no answer
+	Unknown   []string   `json:"unknown"`           // what an engineer will ask and no customer said
 	Severity  Severity   `json:"severity"`
 	Trend     Trend      `json:"trend"`
 	FirstSeen time.Time  `json:"first_seen"`
@@ -147,6 +149,23 @@ type Terms struct {
 	Worth    float64 `json:"worth"`
 	Severity float64 `json:"severity"`
 	Momentum float64 `json:"momentum"`
+	Churn    float64 `json:"churn"`
+	Boost    float64 `json:"boost"`
+}
+
+// Rest writes the terms that many clusters do not have, each after a separator, as far as two
+// digits show them.
+func (t Terms) Rest(separator string) string {
+	var out string
+	for _, term := range []struct {
+		name  string
+		value float64
+	}{{"churn", t.Churn}, {"boost", t.Boost}} {
+		if math.Abs(term.value) >= 0.005 {
+			out += fmt.Sprintf("%s%s %.2f", separator, term.name, term.value)
+		}
+	}
+	return out
 }
 
 // Cluster is a cluster attached or suggested to the ticket, with why it is here and

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/throughline-dev/throughline/pkg/embed"
 	"github.com/throughline-dev/throughline/pkg/feedback"
@@ -22,6 +23,10 @@ type Input struct {
 	Items     map[string]Item
 	Voices    []Voice
 	Accounts  map[string]feedback.Account // by id
+
+	// Relevance is how near each signal is to the ticket, by signal; only its order and
+	// its proportions count. Empty means that all are as near.
+	Relevance map[string]float64
 
 	LastWeek   int // voices in the week before AsOf
 	WeekBefore int
@@ -76,8 +81,12 @@ const (
 	maxNeed      = 3
 	maxQuotes    = 30
 	maxEdgeCases = 40
-	maxQuestions = 6
+	maxQuestions = 3
+	maxOpposed   = 3
 	maxPeople    = 12
+	fewWords     = 5   // a quote of fewer words, without a number, tells an engineer nothing
+	nearShare    = 0.3 // of the most relevant signals' relevance: what is below is about something else
+	manySignals  = 40  // up to as many, the budget holds them all and nobody need choose
 	maxIDs       = 512
 	maxQuote     = 600 // bytes of one quote; a longer one is left out of what is shown
 	wideQuote    = 320 // a quote is widened to whole sentences of its item up to here
@@ -100,22 +109,27 @@ func Build(in Input) Brief {
 	})
 	b.VoiceIDs, b.AccountIDs = identities(in.Voices)
 
-	asks, questions := []Signal{}, []Signal{}
-	for _, s := range heard {
-		if s.Kind == feedback.Question && len(heard) > 1 {
-			questions = append(questions, s)
-		} else {
+	telling := about(in, heard)
+	asks, questions, opposed := []Signal{}, []Signal{}, []Signal{}
+	for _, s := range telling {
+		switch {
+		case opposes(in, s, b.Clusters):
+			opposed = append(opposed, s)
+		case s.Kind != feedback.Question || len(telling) == 1:
 			asks = append(asks, s)
+		case open(s.Quote):
+			questions = append(questions, s)
 		}
 	}
 	if len(asks) == 0 {
 		asks, questions = questions, nil
 	}
 	c := &chooser{in: in, typical: typicality(asks), used: map[string][]feedback.Span{}}
+	b.Opposed = c.choose(opposed, maxOpposed, 0.7, true)
 	b.Need = c.choose(asks, maxNeed, 0.85, true)
 	b.Quotes = c.choose(asks, maxQuotes, 0.6, false)
 	b.Questions = c.choose(questions, maxQuestions, 0.7, false)
-	b.EdgeCases = edgeCases(in, heard)
+	b.EdgeCases = edgeCases(in, telling)
 	b.Unknown = unknown(b)
 	b.Omitted.Quotes = c.left
 	if extra := len(b.EdgeCases) - maxEdgeCases; extra > 0 {
@@ -144,6 +158,39 @@ func verified(in Input) (heard []Signal, dropped int) {
 		return cmp.Or(a.SaidAt.Compare(b.SaidAt), cmp.Compare(a.ID, b.ID))
 	})
 	return heard, dropped
+}
+
+// about keeps the signals that tell an engineer something of this ticket: more than an
+// exclamation and, where there are many, near enough to it. Where nothing is left, all are.
+func about(in Input, heard []Signal) []Signal {
+	var near []float64
+	for _, s := range heard {
+		near = append(near, in.Relevance[s.ID])
+	}
+	slices.SortFunc(near, func(a, b float64) int { return cmp.Compare(b, a) })
+	bar := 0.0
+	if top := near[:min(len(near), 5)]; len(near) > manySignals {
+		for _, r := range top {
+			bar += nearShare * r / float64(len(top))
+		}
+	}
+	var out []Signal
+	for _, s := range heard {
+		if in.Relevance[s.ID] >= bar && tells(s.Quote) {
+			out = append(out, s)
+		}
+	}
+	if len(out) == 0 {
+		return heard
+	}
+	return out
+}
+
+// tells reports whether a quote is more than an exclamation: five words, a number, or as
+// many characters in a script that does not part words.
+func tells(quote string) bool {
+	return len(strings.Fields(quote)) >= fewWords || strings.ContainsAny(quote, "0123456789") ||
+		utf8.RuneCountInString(quote) >= 12 && len(quote) > 2*utf8.RuneCountInString(quote)
 }
 
 // typicality is the mean cosine of each signal with the others, or its similarity to
@@ -221,8 +268,9 @@ func (c *chooser) choose(from []Signal, most int, lambda float64, onePerCustomer
 	return out
 }
 
-// worth of a quote, in [0, 1] or near it: typicality first, then severity, then a little
-// for an account that is worth something, on a logarithmic scale up to a million.
+// worth of a quote, in [0, 1] or near it: nearness to the ticket and typicality first, then
+// severity, then a little for an account that is worth something, on a logarithmic scale up
+// to a million.
 func (c *chooser) worth(s Signal) float64 {
 	value := 0.0
 	for _, v := range c.in.Voices {
@@ -231,7 +279,19 @@ func (c *chooser) worth(s Signal) float64 {
 			break
 		}
 	}
-	return 0.6*c.typical[s.ID] + 0.25*s.Severity + 0.15*min(math.Log10(1+value)/6, 1)
+	near := c.typical[s.ID]
+	if most := c.nearest(); most > 0 {
+		near = 0.6*c.in.Relevance[s.ID]/most + 0.4*c.typical[s.ID]
+	}
+	return 0.6*near + 0.25*s.Severity + 0.15*min(math.Log10(1+value)/6, 1)
+}
+
+func (c *chooser) nearest() float64 {
+	most := 0.0
+	for _, r := range c.in.Relevance {
+		most = max(most, r)
+	}
+	return most
 }
 
 func (c *chooser) likeness(s Signal) float64 {

@@ -62,7 +62,7 @@ func Diff(old, now Brief, withdrawn func(Quote) bool) Changes {
 	for _, q := range allQuotes(old) {
 		before[span(q)] = true
 	}
-	for _, q := range slices.Concat(now.Need, now.Quotes) {
+	for _, q := range slices.Concat(now.Need, now.Quotes, now.Opposed) {
 		if !before[span(q)] {
 			c.Quotes = append(c.Quotes, q)
 		}
@@ -179,7 +179,7 @@ func span(q Quote) string { return fmt.Sprintf("%s:%d:%d", q.Item, q.Start, q.En
 
 // allQuotes lists every quote of a brief, wherever it stands.
 func allQuotes(b Brief) []Quote {
-	out := slices.Concat(b.Need, b.Quotes, b.Questions)
+	out := slices.Concat(b.Need, b.Quotes, b.Opposed, b.Questions)
 	for _, e := range b.EdgeCases {
 		out = append(out, e.Quote)
 	}
@@ -205,7 +205,7 @@ func Without(b Brief, gone func(Quote) bool) Brief {
 	keep := func(qs []Quote) []Quote {
 		return slices.DeleteFunc(slices.Clone(qs), gone)
 	}
-	b.Need, b.Quotes, b.Questions = keep(b.Need), keep(b.Quotes), keep(b.Questions)
+	b.Need, b.Quotes, b.Opposed, b.Questions = keep(b.Need), keep(b.Quotes), keep(b.Opposed), keep(b.Questions)
 	b.EdgeCases = slices.DeleteFunc(slices.Clone(b.EdgeCases), func(e EdgeCase) bool { return gone(e.Quote) })
 	return b
 }

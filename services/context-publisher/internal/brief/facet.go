@@ -33,19 +33,33 @@ const month = `(?:jan(?:uary|uar|vier)?|feb(?:ruary|ruar)?|f[ée]vrier|mar(?:ch|
 var families = map[string]*regexp.Regexp{
 	FacetVersion: regexp.MustCompile(`(?i)(?:\b(?:version|release|build|update|versión|v)\s?)(\d+(?:\.\d+)*)\b|\b(\d+\.\d+\.\d+)\b|(?:\b(?:on|since|after|from|hotfix|ab|seit|depuis)\s)v?(\d{1,3}\.\d{1,3})\b`),
 	FacetPlatform: regexp.MustCompile(`(?i)\b((?:ios|ipados|android|windows|macos|mac os|os x|ubuntu|debian|linux|chrome ?os|chrome|chromium|safari|firefox|edge|opera|outlook|gmail|iphone|ipad|pixel|samsung|galaxy|huawei|xiaomi|oneplus|kindle|apple watch|carplay|web app|desktop app|mobile app|mobile widget|tablet)` +
-		`(?: ?(?:\d+(?:\.\d+)*|se|pro|max|plus|ultra)\b){0,2})`),
+		`(?:[ /]?(?:\d+(?:\.\d+)*|[a-z]\d{1,2}|se|pro|max|plus|ultra|galaxy|pixel|phone|app)\b){0,3})`),
 	FacetPlan:       regexp.MustCompile(`(?i)\b((?:free|basic|starter|standard|pro|team|business|enterprise|enterprise plus|premium|plus|family|student)(?:[- ](?:plan|tier|account|subscription|licen[cs]e|version|user|customer)s?))\b`),
 	FacetAmount:     regexp.MustCompile(`(?i)((?:[$€£]|\b(?:usd|eur|gbp|chf))\s?\d[\d.,\x{00a0} ]*\d|[$€£]\d|\d{1,3}(?:[.,\x{00a0}]\d{3})+(?:[.,]\d+)?(?:\s?(?:€|eur|euros?|usd|dollars?|gbp|pounds?|chf))?|\b\d+(?:[.,]\d+)?\s?(?:%|percent|per cent|prozent|€|eur(?:os?)?|dollars?|pounds?|kb|mb|gb|tb|ms|seconds?|secs?|minutes?|mins?|minuten|hours?|stunden|heures?|days?|tage|weeks?|months?|times|seats?|users?|rows?|items?|files?|records?|km/h|km|jobs?|pages?)(?:\b|$|\s))`),
 	FacetDate:       regexp.MustCompile(`(?i)(\b\d{4}-\d{2}-\d{2}\b|\b\d{1,2}(?:st|nd|rd|th|\.)?\s(?:of\s)?` + month + `\b\.?(?:\s\d{4})?|\b` + month + `\.?\s\d{1,2}(?:st|nd|rd|th)?\b(?:,?\s\d{4})?|\b(?:since|by|before|until|from|seit|vor|depuis|avant)\s(?:last\s|this\s|next\s)?(?:mon|tues|wednes|thurs|fri|satur|sun)day\b|\b(?:since|before|after|until|vor|seit|depuis|in)\s20\d{2}\b)`),
-	FacetCondition:  regexp.MustCompile(`(?i)\b((?:only (?:when|if|for|on|in|after|with)|only goes wrong|whenever|every time|each time|as soon as|right after|when|if|while|unless|nur (?:wenn|bei|fahrzeuge)|wenn|sobald|sowie|dès que|lorsque|quand)\s[^.;!?\n]{6,})`),
+	FacetCondition:  regexp.MustCompile(`(?i)\b((?:only (?:when|if|for|on|in|after|with)|only goes wrong|whenever|every time|each time|as soon as|right after|when|if|while|once|nur (?:wenn|bei|fahrzeuge)|wenn|sobald|sowie|dès que|lorsque|quand)\s[^.;!?\n]{6,})`),
 	FacetWorkaround: regexp.MustCompile(`(?i)\b((?:work ?around|for the time being|for now|in the meantime|instead|by hand|manually|have to use|gone? back to|re-?creat\w*|re-?install\w*|log(?:ging)? out and|pauschal|einstweilen|en attendant)\b[^.;!?\n]{0,80})`),
 }
 
+// closing is a line after which a mail has nothing of its own: a sign-off, the mark of a
+// signature, or what the mail answers to.
+var closing = regexp.MustCompile(`(?i)^(?:--|>|(?:best|kind|warm|many)? ?(?:regards|wishes|thanks)[,.!]?$|sincerely|cheers,?$|mit freundlichen|viele grüße|cordialement|saludos|cordiali saluti|on .{4,60} wrote:|am .{4,60} schrieb)`)
+
+// aside begins a sentence that its writer says is about something else.
+var aside = regexp.MustCompile(`(?i)^(?:also,? )?(?:unrelated|on (?:a different|another) (?:note|topic)|second(?:ly)?, could you|separately|other topic|anderes thema|autre chose|otra cosa)\b`)
+
 // own lists the sentences of an item that are about the attached clusters: those that no
-// signal of another cluster overlaps.
+// signal of another cluster overlaps, without sign-offs, quoted mail and what its writer calls
+// unrelated.
 func own(item Item) []feedback.Span {
 	var out []feedback.Span
 	for _, s := range Sentences(item.Text) {
+		if closing.MatchString(item.Text[s.Start:s.End]) {
+			break
+		}
+		if aside.MatchString(item.Text[s.Start:s.End]) {
+			continue
+		}
 		foreign := func(f feedback.Span) bool { return f.Start < s.End && s.Start < f.End }
 		if !slices.ContainsFunc(item.Foreign, foreign) {
 			out = append(out, s)
@@ -145,6 +159,30 @@ func edgeCases(in Input, heard []Signal) []EdgeCase {
 			cmp.Compare(strings.ToLower(a.Value), strings.ToLower(b.Value)))
 	})
 	return out
+}
+
+// opposing are the words with which customers say that they want it left as it is, or the
+// other way round.
+var opposing = regexp.MustCompile(`(?i)\b(?:please (?:don['’]?t|do not|keep|leave)|(?:don['’]?t|do not|never) (?:change|remove|touch|roll|take (?:it|this|that) away)|leave (?:it|this|that) (?:as|alone)|works? (?:fine|perfectly|great|well) for (?:us|me)|(?:more|better) \w+ than (?:ever|before)|we (?:actually |rather |much )?(?:like|love|prefer|rely on|depend on)|would rather|the opposite|on the contrary|bitte (?:nicht|so lassen)|nicht (?:ändern|entfernen|abschaffen)|lieber nicht|im gegenteil|gar nicht (?:ändern|wollen)|surtout pas|ne (?:changez|touchez|supprimez) (?:pas|rien)|au contraire|nous préférons|por favor,? no|no (?:lo )?(?:cambien|quiten)|al contrario|preferimos|liever niet|per favore non|non (?:cambiate|togliete))\b`)
+
+// opposes reports whether a signal wants the opposite of what most of its clusters do: it
+// says so, or it praises where they complain.
+func opposes(in Input, s Signal, clusters []Cluster) bool {
+	if opposing.MatchString(s.Quote) {
+		return true
+	}
+	return s.Kind == feedback.Praise && slices.ContainsFunc(clusters, func(c Cluster) bool {
+		return c.ID == s.Cluster && c.Kind != feedback.Praise && c.Kind != feedback.Other
+	}) && len(strings.Fields(s.Quote)) >= 8
+}
+
+// venting are questions that want no answer.
+var venting = regexp.MustCompile(`(?i)^\W*(?:why (?:did|do|does|would|should|is|are|am|can['’]?t|don['’]?t|the|on earth)|what (?:the|happened|is (?:wrong|going on)|kind of)|who (?:thought|the)|how (?:hard|dare|many times|can you)|really|seriously|are you|do you (?:even|really|guys)|is it (?:just|so)|what['’]?s (?:wrong|up|the point)|isn['’]?t|wtf|hello|anyone|right|ok|warum (?:nur|zum)|soll das)\b`)
+
+// open reports whether a question is one that somebody could answer.
+func open(question string) bool {
+	q := strings.TrimSpace(question)
+	return strings.ContainsAny(q, "?？") && len(q) >= 20 && !venting.MatchString(q)
 }
 
 // group returns the bounds of the first group that matched.

@@ -3,7 +3,7 @@ package brief
 import "github.com/throughline-dev/throughline/pkg/feedback"
 
 // Fit returns the brief cut to at most budget tokens of its Markdown, most valuable
-// first: who is asking, the need, then quotes and edge cases in turn, then people by
+// first: who is asking, the need, who wants the opposite, then quotes and edge cases in turn, then people by
 // name, open questions, suggested clusters. What is cut is counted in Omitted. 0 means
 // DefaultBudget; less than MinBudget is raised to it. The hash is left as it was: a
 // smaller brief is a view of the same revision.
@@ -16,7 +16,7 @@ func Fit(b Brief, budget int) Brief {
 		return b
 	}
 	full := b
-	b.Need, b.Quotes, b.EdgeCases, b.Questions = []Quote{}, []Quote{}, []EdgeCase{}, []Quote{}
+	b.Need, b.Quotes, b.EdgeCases, b.Opposed, b.Questions = []Quote{}, []Quote{}, []EdgeCase{}, []Quote{}, []Quote{}
 	b.Asking.People, b.Suggested = []Person{}, []Cluster{}
 	b.Clusters = full.Clusters[:min(len(full.Clusters), 1)]
 
@@ -31,6 +31,9 @@ func Fit(b Brief, budget int) Brief {
 	}
 	for _, q := range full.Need {
 		try(func(n *Brief) { n.Need = append(n.Need[:len(n.Need):len(n.Need)], q) })
+	}
+	for _, q := range full.Opposed {
+		try(func(n *Brief) { n.Opposed = append(n.Opposed[:len(n.Opposed):len(n.Opposed)], q) })
 	}
 	people, clusters, questions := full.Asking.People, full.Clusters[len(b.Clusters):], full.Questions
 	for i := range max(len(full.Quotes), len(full.EdgeCases)) {
@@ -54,7 +57,7 @@ func Fit(b Brief, budget int) Brief {
 			try(func(n *Brief) { n.Questions = append(n.Questions[:len(n.Questions):len(n.Questions)], questions[i]) })
 		}
 	}
-	b.Omitted.Quotes += len(full.Quotes) - len(b.Quotes) + len(full.Need) - len(b.Need) + len(full.Questions) - len(b.Questions)
+	b.Omitted.Quotes += len(full.Quotes) - len(b.Quotes) + len(full.Need) - len(b.Need) + len(full.Questions) - len(b.Questions) + len(full.Opposed) - len(b.Opposed)
 	b.Omitted.EdgeCases += len(full.EdgeCases) - len(b.EdgeCases)
 	b.Omitted.People += len(full.Asking.People) - len(b.Asking.People)
 	return b

@@ -31,12 +31,12 @@ type builder struct {
 func Build(ctx context.Context, db *store.DB, ws string, day Day, now time.Time) (Digest, error) {
 	b := builder{db, ws}
 	d := Digest{Workspace: ws, Date: day.Date, Since: day.Since.UTC(), Until: day.Until.UTC(), GeneratedAt: now.UTC(),
-		Top: []Entry{}, New: []Entry{}, Rising: []Entry{}, Cooling: []Entry{}, Tickets: []Ticket{}, Undecided: []Pending{}, Ranks: map[string]uint32{}}
+		Top: []Entry{}, New: []Entry{}, Rising: []Entry{}, Cooling: []Entry{}, Tickets: []Ticket{}, Undecided: []Pending{}, Shipped: []Shipped{}, AtRisk: []Risk{}, Ranks: map[string]uint32{}}
 	was, err := b.ranksBefore(ctx, day.Date)
 	if err != nil {
 		return d, err
 	}
-	for _, step := range []func(context.Context, *Digest, map[string]uint32) error{b.counts, b.clusters, b.tickets, b.undecided} {
+	for _, step := range []func(context.Context, *Digest, map[string]uint32) error{b.counts, b.clusters, b.tickets, b.undecided, b.shipped, b.atRisk} {
 		if err := step(ctx, &d, was); err != nil {
 			return d, err
 		}
@@ -107,9 +107,9 @@ func (b builder) counts(ctx context.Context, d *Digest, _ map[string]uint32) err
 func (b builder) clusters(ctx context.Context, d *Digest, was map[string]uint32) error {
 	since, until := d.Since.UnixMicro(), d.Until.UnixMicro()
 	prior := d.Since.Add(-d.Until.Sub(d.Since)).UnixMicro()
-	rows, err := b.db.Conn().Query(ctx, `SELECT c.id, c.name, c.kind, toUInt32(c.rank), c.score, c.term_reach, c.term_worth, c.term_severity, c.term_momentum,
+	rows, err := b.db.Conn().Query(ctx, `SELECT c.id, c.name, c.kind, toUInt32(c.rank), c.score, c.term_reach, c.term_worth, c.term_severity, c.term_momentum, c.term_churn, c.term_boost,
 			c.voices, c.accounts, c.first_seen, a.today, a.prior, s.quote, s.item
-		FROM (SELECT id, name, kind, rank, score, term_reach, term_worth, term_severity, term_momentum, voices, accounts, first_seen, medoid
+		FROM (SELECT id, name, kind, rank, score, term_reach, term_worth, term_severity, term_momentum, term_churn, term_boost, voices, accounts, first_seen, medoid
 			FROM ranked_clusters WHERE workspace = ? AND status != 'ignored') AS c
 		LEFT JOIN (SELECT cluster,
 				uniqExactIf(customer, said_at >= fromUnixTimestamp64Micro(?) AND said_at < fromUnixTimestamp64Micro(?)) AS today,
@@ -125,7 +125,7 @@ func (b builder) clusters(ctx context.Context, d *Digest, was map[string]uint32)
 		var e Entry
 		var kind string
 		var first time.Time
-		if err := rows.Scan(&e.Cluster, &e.Name, &kind, &e.Rank, &e.Score, &e.Terms.Reach, &e.Terms.Worth, &e.Terms.Severity, &e.Terms.Momentum,
+		if err := rows.Scan(&e.Cluster, &e.Name, &kind, &e.Rank, &e.Score, &e.Terms.Reach, &e.Terms.Worth, &e.Terms.Severity, &e.Terms.Momentum, &e.Terms.Churn, &e.Terms.Boost,
 			&e.Voices, &e.Accounts, &first, &e.Today, &e.DayPrior, &e.Quote, &e.Item); err != nil {
 			return failed("rank clusters", err)
 		}
@@ -154,26 +154,30 @@ func (b builder) clusters(ctx context.Context, d *Digest, was map[string]uint32)
 
 // why says in our own words what stands behind a place.
 func why(e Entry) string {
-	move := "not in the last digest"
-	switch {
-	case e.Was == e.Rank:
-		move = "as before"
-	case e.Was > e.Rank:
-		move = fmt.Sprintf("up from %d", e.Was)
-	case e.Was > 0:
-		move = fmt.Sprintf("down from %d", e.Was)
-	}
 	largest, by := "reach", e.Terms.Reach
 	for _, t := range []struct {
 		name string
 		by   float64
-	}{{"worth", e.Terms.Worth}, {"severity", e.Terms.Severity}, {"momentum", e.Terms.Momentum}} {
+	}{{"worth", e.Terms.Worth}, {"severity", e.Terms.Severity}, {"momentum", e.Terms.Momentum}, {"churn", e.Terms.Churn}} {
 		if t.by > by {
 			largest, by = t.name, t.by
 		}
 	}
-	return fmt.Sprintf("rank %d, %s; %s in the day, %s the day before; most of its score is %s (%.2f of %.2f)",
-		e.Rank, move, people(e.Today), people(e.DayPrior), largest, by, e.Score)
+	return fmt.Sprintf("rank %d, %s; %s in the day, %s the day before; mostly %s (%.2f of %.2f)",
+		e.Rank, move(e), people(e.Today), people(e.DayPrior), largest, by, e.Score)
+}
+
+// move says how a place compares with the one in the last digest.
+func move(e Entry) string {
+	switch {
+	case e.Was == 0:
+		return "not in the last digest"
+	case e.Was == e.Rank:
+		return "as before"
+	case e.Was > e.Rank:
+		return fmt.Sprintf("up from %d", e.Was)
+	}
+	return fmt.Sprintf("down from %d", e.Was)
 }
 
 func people(n uint64) string {
@@ -275,6 +279,67 @@ func (b builder) undecided(ctx context.Context, d *Digest, _ map[string]uint32) 
 	}
 	if err := rows.Err(); err != nil {
 		return failed("list suggestions", err)
+	}
+	return nil
+}
+
+// shipped lists the tickets that were done in the day and are done now, with how many had
+// asked for what is attached to them.
+func (b builder) shipped(ctx context.Context, d *Digest, _ map[string]uint32) error {
+	rows, err := b.db.Conn().Query(ctx, `SELECT t.tracker, t.key, t.title, t.url, uniqExactIf(s.customer, s.customer != '') AS voices, uniqExactIf(s.account, s.account != '')
+		FROM (SELECT tracker, key, title, url FROM tickets FINAL WHERE workspace = ? AND restricted = 0 AND category = 'done'
+			AND (tracker, key) IN (SELECT tracker, key FROM ticket_moves FINAL WHERE workspace = ? AND category = 'done'
+				AND at >= fromUnixTimestamp64Micro(?) AND at < fromUnixTimestamp64Micro(?))) AS t
+		LEFT JOIN (SELECT tracker, ticket, cluster FROM attachments FINAL WHERE workspace = ? AND mode IN ('automatic', 'pinned')) AS a
+			ON a.tracker = t.tracker AND a.ticket = t.key
+		LEFT JOIN (SELECT cluster, customer, account FROM assignments FINAL WHERE workspace = ?) AS s ON s.cluster = a.cluster
+		GROUP BY t.tracker, t.key, t.title, t.url ORDER BY voices DESC, t.tracker, t.key LIMIT ?`,
+		b.ws, b.ws, d.Since.UnixMicro(), d.Until.UnixMicro(), b.ws, b.ws, perList)
+	if err != nil {
+		return failed("list shipped tickets", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var s Shipped
+		var tracker string
+		if err := rows.Scan(&tracker, &s.Key, &s.Title, &s.URL, &s.Voices, &s.Accounts); err != nil {
+			return failed("list shipped tickets", err)
+		}
+		s.Tracker, s.Title = feedback.Tracker(tracker), brief.Clean(s.Title)
+		d.Shipped = append(d.Shipped, s)
+	}
+	if err := rows.Err(); err != nil {
+		return failed("list shipped tickets", err)
+	}
+	return nil
+}
+
+// atRisk lists accounts by what they are worth, each with the severest that was said there
+// in the day.
+func (b builder) atRisk(ctx context.Context, d *Digest, _ map[string]uint32) error {
+	rows, err := b.db.Conn().Query(ctx, `SELECT w.id, w.name, w.value, w.currency, r.voices, r.about, c.name, r.worst, s.quote, s.item
+		FROM (SELECT account, uniqExact(customer) AS voices, argMax(cluster, (severity, signal)) AS about, argMax(signal, (severity, signal)) AS said,
+				toFloat64(max(severity)) AS worst
+			FROM assignments FINAL WHERE workspace = ? AND account != '' AND kind NOT IN ('praise', 'question') AND severity >= ?
+				AND said_at >= fromUnixTimestamp64Micro(?) AND said_at < fromUnixTimestamp64Micro(?) GROUP BY account) AS r
+		INNER JOIN (SELECT id, name, value, currency FROM accounts FINAL WHERE workspace = ? AND value > 0) AS w ON w.id = r.account
+		LEFT JOIN (SELECT id, name FROM clusters FINAL WHERE workspace = ?) AS c ON c.id = r.about
+		LEFT JOIN (SELECT id, quote, item FROM signals FINAL WHERE workspace = ?) AS s ON s.id = r.said
+		ORDER BY w.value DESC, w.id LIMIT ?`, b.ws, Severe, d.Since.UnixMicro(), d.Until.UnixMicro(), b.ws, b.ws, b.ws, perList)
+	if err != nil {
+		return failed("list accounts at risk", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r Risk
+		if err := rows.Scan(&r.Account, &r.Name, &r.Worth.Amount, &r.Worth.Currency, &r.Voices, &r.Cluster, &r.Need, &r.Severity, &r.Quote, &r.Item); err != nil {
+			return failed("list accounts at risk", err)
+		}
+		r.Name, r.Need, r.Quote = brief.Clean(r.Name), brief.Clean(r.Need), brief.Clean(r.Quote)
+		d.AtRisk = append(d.AtRisk, r)
+	}
+	if err := rows.Err(); err != nil {
+		return failed("list accounts at risk", err)
 	}
 	return nil
 }

@@ -4,12 +4,14 @@
 //
 // It promises that every number is one that is stored, that customers' words stand
 // quoted and inert in each format, that Slack blocks stay within Slack's real limits,
-// and that a day's digest reaches each destination once, at the workspace's local time,
-// also across daylight-saving changes and restarts.
+// that a full digest has at most MaxWords words, and that a day's digest reaches each
+// destination once, at the workspace's local time, also across daylight-saving changes and
+// restarts. SMTP has no key that makes a message one: where a process dies between the mail
+// server's answer and its record, the mail is handed in again under the same Message-ID.
 //
-// It refuses to write prose, and to send by e-mail: there is no mail server to configure
-// yet, so a destination with an e-mail address is recorded in the ledger as refused, once a
-// day, with what to do, and logged; the other destinations get theirs.
+// It refuses to write prose, and to send what it cannot: a destination with an e-mail
+// address where no mail server is configured is recorded in the ledger as refused, with
+// what to do, and the other destinations get theirs.
 package digest
 
 import (
@@ -35,6 +37,8 @@ type Digest struct {
 	Cooling     []Entry   `json:"cooling"`  // at most half the voices of the day before, which had at least four
 	Tickets     []Ticket  `json:"tickets"`  // in progress, context changed materially in the day
 	Undecided   []Pending `json:"undecided"`
+	Shipped     []Shipped `json:"shipped"` // tickets done in the day, most people first
+	AtRisk      []Risk    `json:"at_risk"` // accounts in trouble in the day, worth most first
 	GeneratedAt time.Time `json:"generated_at"`
 
 	// Ranks holds the places of the ranking's first 500 clusters then: what the next
@@ -80,3 +84,31 @@ type Pending struct {
 	Name    string           `json:"name"`
 	Score   float64          `json:"score"`
 }
+
+// Shipped is a ticket that was done in the day, and who asked for it: they can be told.
+type Shipped struct {
+	Tracker  feedback.Tracker `json:"tracker"`
+	Key      string           `json:"key"`
+	Title    string           `json:"title"`
+	URL      string           `json:"url,omitempty"`
+	Voices   uint64           `json:"voices"`
+	Accounts uint64           `json:"accounts"`
+}
+
+// Risk is an account that is worth something and spoke of something severe in the day.
+// Name, Need and Quote are outside words.
+type Risk struct {
+	Account  string      `json:"account"` // id
+	Name     string      `json:"name"`
+	Worth    brief.Money `json:"worth"`
+	Voices   uint64      `json:"voices"` // its people who said so
+	Cluster  string      `json:"cluster"`
+	Need     string      `json:"need"` // the cluster's name
+	Severity float64     `json:"severity"`
+	Quote    string      `json:"quote"`
+	Item     string      `json:"item"`
+}
+
+// Severe is the severity from which an account counts as at risk: where package brief's
+// level high begins.
+const Severe = 0.65

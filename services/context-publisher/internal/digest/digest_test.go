@@ -16,6 +16,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/bus"
 	"github.com/throughline-dev/throughline/pkg/bus/bustest"
 	"github.com/throughline-dev/throughline/pkg/config"
+	"github.com/throughline-dev/throughline/pkg/store"
 	"github.com/throughline-dev/throughline/pkg/store/storetest"
 	"github.com/throughline-dev/throughline/pkg/vendortest"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/digest"
@@ -179,7 +180,7 @@ func TestEveryFormatHoldsTheWordsInert(t *testing.T) {
 	if len(blocks) > 50 || total > 13200 || len(fallback) >= 4000 || fallback == "" {
 		t.Errorf("%d blocks, %d characters, fallback %d", len(blocks), total, len(fallback))
 	}
-	page := digest.HTML(d)
+	page := digest.HTML(d, "")
 	if strings.Contains(page, "<script") || !strings.Contains(page, "&lt;script&gt;") || !strings.Contains(page, "<blockquote>") {
 		t.Errorf("html: %s", page)
 	}
@@ -189,6 +190,15 @@ func TestEveryFormatHoldsTheWordsInert(t *testing.T) {
 	if text := digest.Markdown(d); strings.Contains(text, "> <script") || strings.Contains(text, " @channel") || !strings.Contains(text, "48,000 EUR") {
 		t.Errorf("markdown: %s", text)
 	}
+}
+
+func desk(t *testing.T, db *store.DB, w config.Workspace, now time.Time) *digest.Desk {
+	t.Helper()
+	d, err := digest.NewDesk(db, []config.Workspace{w}, func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 func TestTheSchedulerSendsOnceADayAndDestinationAcrossRestarts(t *testing.T) {
@@ -215,7 +225,7 @@ func TestTheSchedulerSendsOnceADayAndDestinationAcrossRestarts(t *testing.T) {
 	// run looks at one moment until both destinations are done with a date.
 	run := func(now time.Time, date string) {
 		t.Helper()
-		s, err := digest.NewScheduler(t.Context(), digest.Options{Bus: b, Store: w.DB, Workspaces: []config.Workspace{workspace},
+		s, err := digest.NewScheduler(t.Context(), digest.Options{Bus: b, Keep: desk(t, w.DB, workspace, now).Keep, Workspaces: []config.Workspace{workspace},
 			Slack: map[string]*slackpost.Poster{"acme-slack": poster}, Holder: "test", Every: 5 * time.Millisecond,
 			Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Now: func() time.Time { return now }})
 		if err != nil {

@@ -13,19 +13,21 @@ import (
 	"github.com/throughline-dev/throughline/pkg/bus"
 	"github.com/throughline-dev/throughline/pkg/config"
 	"github.com/throughline-dev/throughline/pkg/feedback"
-	"github.com/throughline-dev/throughline/pkg/store"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/keyed"
+	"github.com/throughline-dev/throughline/services/context-publisher/internal/mailpost"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/query"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/slackpost"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/tracker"
 )
 
-// Options is what a Scheduler needs.
+// Options is what a Scheduler needs. Keep gives the digest of a day, the same for every
+// destination (Desk.Keep). Mail may be nil: then what goes to an e-mail address is refused.
 type Options struct {
 	Bus        *bus.Bus
-	Store      *store.DB
+	Keep       func(ctx context.Context, workspace string, day Day) (Digest, error)
 	Workspaces []config.Workspace
 	Slack      map[string]*slackpost.Poster // by connection
+	Mail       *mailpost.Poster
 	Holder     string
 	PublicURL  string
 	Every      time.Duration // how often it looks; 0 means 20 s
@@ -36,36 +38,51 @@ type Options struct {
 
 // Scheduler sends each workspace's digest at its hour, once a day and destination. What
 // was sent is in the ledger; a crash between the call and its record is mended by Slack's
-// own copy of the message's key.
+// own copy of the message's key, and by the same Message-ID of a mail.
 type Scheduler struct {
 	Options
+	clocks map[string]clock
 	ledger keyed.Records[keyed.Write]
 	sent   *prometheus.CounterVec
 }
 
+// Round is what one holder of a shard's lease remembers between looks: how far each
+// destination is, and which has asked for a pause. The zero value is ready to use; the
+// ledger has what outlives it.
+type Round struct {
+	newest map[string]string // by destination's marker
+	pauses map[string]time.Time
+}
+
+// afterFailure is the pause before a destination that failed without asking for one is
+// tried again.
+const afterFailure = 2 * time.Minute
+
 // NewScheduler checks the options; it starts nothing. A digest time that is not HH:MM and
 // a Slack destination without its connection are errors.
 func NewScheduler(ctx context.Context, o Options) (*Scheduler, error) {
+	s := &Scheduler{Options: o, clocks: map[string]clock{}}
 	for _, w := range o.Workspaces {
 		if w.Digest.At == "" {
 			continue
 		}
-		if _, _, err := ParseAt(w.Digest.At); err != nil {
+		c, err := clockOf(w)
+		if err != nil {
 			return nil, fmt.Errorf("workspace %s: %w", w.ID, err)
 		}
+		s.clocks[w.ID] = c
 		for _, to := range w.Digest.To {
 			if to.Slack != nil && o.Slack[to.Slack.Connection] == nil {
 				return nil, fmt.Errorf("workspace %s: digest to slack: connection %s has no bot_token", w.ID, to.Slack.Connection)
 			}
-			if to.Email != "" {
-				o.Logger.Warn("digest by e-mail is not sent: no mail server can be configured yet", "workspace", w.ID)
+			if to.Email != "" && o.Mail == nil {
+				o.Logger.Warn("digest by e-mail is not sent: "+noMail, "workspace", w.ID)
 			}
 		}
 	}
-	if o.Every == 0 {
-		o.Every = 20 * time.Second
+	if s.Every == 0 {
+		s.Every = 20 * time.Second
 	}
-	s := &Scheduler{Options: o}
 	var err error
 	if s.ledger, err = keyed.Open[keyed.Write](ctx, o.Bus, bus.BucketLedger); err != nil {
 		return nil, err
@@ -88,16 +105,13 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		}
 	}
 	return s.Bus.PerShard(ctx, "digest", s.Holder, ids, func(ctx context.Context, n int, _ *bus.Lease) error {
-		pauses := map[string]time.Time{}
+		var round Round
 		tick := time.NewTicker(s.Every)
 		defer tick.Stop()
 		for {
 			for _, w := range s.Workspaces {
-				if w.Digest.At == "" || feedback.Shard(w.ID) != n {
-					continue
-				}
-				if err := s.workspace(ctx, w, pauses); err != nil && ctx.Err() == nil {
-					s.Logger.Warn("digest not sent; will try again", "workspace", w.ID, "error", err)
+				if feedback.Shard(w.ID) == n {
+					s.Look(ctx, w, &round)
 				}
 			}
 			select {
@@ -109,39 +123,56 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	})
 }
 
-// workspace sends one workspace's due digests to each destination, oldest day first.
-func (s *Scheduler) workspace(ctx context.Context, w config.Workspace, pauses map[string]time.Time) error {
-	hour, minute, err := ParseAt(w.Digest.At)
-	if err != nil {
-		return err
+// Look sends what is due of one workspace now, to each destination its oldest day first.
+// What fails is tried again after a pause, by a later look; one destination does not wait
+// for another.
+func (s *Scheduler) Look(ctx context.Context, w config.Workspace, round *Round) {
+	c, sends := s.clocks[w.ID]
+	if !sends {
+		return
+	}
+	if round.newest == nil {
+		round.newest, round.pauses = map[string]string{}, map[string]time.Time{}
 	}
 	now := s.Now()
 	for _, to := range w.Digest.To {
-		name := destination(to)
-		marker := keyed.DigestKey(w.ID, "newest", name)
-		newest, _, err := s.ledger.Get(ctx, marker)
-		if err != nil {
-			return err
+		marker := keyed.DigestKey(w.ID, "newest", destination(to))
+		if now.Before(round.pauses[marker]) {
+			continue
 		}
-		for _, day := range Due(now, hour, minute, w.Location(), newest.Hash) {
-			if now.Before(pauses[name]) {
-				break
-			}
-			pause, err := s.send(ctx, w, day, to)
-			if err != nil {
-				return err
-			}
-			if pause > 0 {
-				pauses[name] = now.Add(pause)
-				s.sent.WithLabelValues("delayed").Inc()
-				break
-			}
-			if err := s.mark(ctx, marker, w.ID, day.Date); err != nil {
-				return err
-			}
+		pause, err := s.destination(ctx, w, c, to, marker, now, round)
+		if err != nil && ctx.Err() == nil {
+			s.Logger.Warn("digest not sent; will try again", "workspace", w.ID, "error", err)
+			pause = afterFailure
+		}
+		if pause > 0 {
+			round.pauses[marker] = now.Add(pause)
+			s.sent.WithLabelValues("delayed").Inc()
 		}
 	}
-	return nil
+}
+
+// destination sends one destination the days that are due there. A positive pause means
+// later.
+func (s *Scheduler) destination(ctx context.Context, w config.Workspace, c clock, to config.Destination, marker string, now time.Time, round *Round) (time.Duration, error) {
+	if _, known := round.newest[marker]; !known {
+		newest, _, err := s.ledger.Get(ctx, marker)
+		if err != nil {
+			return 0, err
+		}
+		round.newest[marker] = newest.Hash
+	}
+	for _, day := range Due(now, c.hour, c.minute, c.zone, round.newest[marker]) {
+		pause, err := s.send(ctx, w, day, to)
+		if err != nil || pause > 0 {
+			return pause, err
+		}
+		if err := s.mark(ctx, marker, w.ID, day.Date); err != nil {
+			return 0, err
+		}
+		round.newest[marker] = day.Date
+	}
+	return 0, nil
 }
 
 // mark keeps the newest day that a destination is done with.
@@ -177,59 +208,74 @@ func (s *Scheduler) send(ctx context.Context, w config.Workspace, day Day, to co
 		revision, err = s.ledger.Put(ctx, key, entry, revision)
 		return err
 	}
-	if to.Slack == nil {
+	refuse := func(problem string) error {
 		s.sent.WithLabelValues("refused").Inc()
-		return 0, put(keyed.Refused, "no mail server can be configured yet: send the digest to Slack or read it at /v1/digests")
+		s.Logger.Warn("the digest was refused", "workspace", w.ID, "problem", problem)
+		return put(keyed.Refused, problem)
 	}
-	d, found, err := Stored(ctx, s.Store, w.ID, day.Date)
+	if to.Slack == nil && s.Mail == nil {
+		return 0, refuse(noMail)
+	}
+	d, err := s.Keep(ctx, w.ID, day)
 	if err != nil {
 		return 0, err
-	}
-	if !found {
-		if d, err = Build(ctx, s.Store, w.ID, day, s.Now()); err != nil {
-			return 0, err
-		}
-		if err := Keep(ctx, s.Store, d); err != nil {
-			return 0, err
-		}
 	}
 	if err := put(keyed.Writing, ""); err != nil {
 		return 0, err
 	}
+	state := keyed.Written
+	if to.Slack != nil {
+		state, err = s.slack(ctx, w, d, to.Slack, &entry)
+	} else {
+		err = s.Mail.Send(ctx, mailpost.Message{Key: w.ID + "/" + d.Date, To: to.Email, Subject: Title(d), Text: Text(d), HTML: HTML(d, s.url(d)), At: s.Now()})
+	}
+	if tracker.IsPermanent(err) {
+		return 0, refuse(err.Error())
+	}
+	if wait, ok := tracker.RetryAfter(err); ok {
+		return wait, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	s.sent.WithLabelValues("sent").Inc()
+	return 0, put(state, "")
+}
+
+// noMail is what to do about a digest by e-mail without a mail server.
+const noMail = "no mail server is configured: set smtp, or send the digest to Slack, or read it at /v1/digests"
+
+// url is where the whole digest is, "" where nobody said what addresses begin with.
+func (s *Scheduler) url(d Digest) string {
+	if s.PublicURL == "" {
+		return ""
+	}
+	return s.PublicURL + "/digest/" + d.Date
+}
+
+// slack makes a channel show a digest, and notes in the entry where.
+func (s *Scheduler) slack(ctx context.Context, w config.Workspace, d Digest, to *config.SlackDestination, entry *keyed.Write) (state string, err error) {
 	var known *slackpost.Posted
 	if entry.Message != "" {
 		known = &slackpost.Posted{}
 		if err := json.Unmarshal([]byte(entry.Message), known); err != nil {
-			return 0, fmt.Errorf("read ledger: %w", err)
+			return "", fmt.Errorf("read ledger: %w", err)
 		}
 	}
-	message := slackpost.Message{Key: w.ID + "/" + day.Date, Title: Title(d), Markdown: Subset(d), Hash: feedback.ID("dig", day.Date, fmt.Sprint(d.GeneratedAt.UnixMicro()))}
-	if s.PublicURL != "" {
-		message.URL = s.PublicURL + "/digest/" + day.Date
-	}
-	posted, outcome, err := s.Slack[to.Slack.Connection].Post(ctx, to.Slack.Channel, known, message)
+	posted, outcome, err := s.Slack[to.Connection].Post(ctx, to.Channel, known, slackpost.Message{
+		Key: w.ID + "/" + d.Date, Title: Title(d), Markdown: Subset(d), URL: s.url(d), Hash: feedback.ID("dig", d.Date, fmt.Sprint(d.GeneratedAt.UnixMicro()))})
 	if err != nil {
-		if tracker.IsPermanent(err) {
-			s.sent.WithLabelValues("refused").Inc()
-			s.Logger.Warn("slack refused the digest", "workspace", w.ID, "connection", to.Slack.Connection, "error", err)
-			return 0, put(keyed.Refused, err.Error())
-		}
-		if wait, ok := tracker.RetryAfter(err); ok {
-			return wait, nil
-		}
-		return 0, err
+		return "", err
 	}
 	body, err := json.Marshal(posted)
 	if err != nil {
-		return 0, fmt.Errorf("write ledger: %w", err)
+		return "", fmt.Errorf("write ledger: %w", err)
 	}
 	entry.Message = string(body)
-	state := keyed.Written
 	if outcome == slackpost.Gone {
-		state = keyed.Gone
+		return keyed.Gone, nil
 	}
-	s.sent.WithLabelValues("sent").Inc()
-	return 0, put(state, "")
+	return keyed.Written, nil
 }
 
 // failed says what a query was for; what the store cannot answer now is Unavailable.

@@ -102,7 +102,7 @@ func place(rank, of uint32, score float64, t brief.Terms) string {
 	if of > 0 {
 		at += fmt.Sprintf(" of %d", of)
 	}
-	return fmt.Sprintf("%s, score %.2f = reach %.2f + worth %.2f + severity %.2f + momentum %.2f", at, score, t.Reach, t.Worth, t.Severity, t.Momentum)
+	return fmt.Sprintf("%s, score %.2f = reach %.2f + worth %.2f + severity %.2f + momentum %.2f", at, score, t.Reach, t.Worth, t.Severity, t.Momentum) + t.Rest(" + ")
 }
 
 func changesText(f *fence.Fence, out changesOut, quotes []brief.Quote) string {

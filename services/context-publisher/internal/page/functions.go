@@ -33,6 +33,7 @@ func (p *Page) functions() template.FuncMap {
 		"level":  level,
 		"bars":   bars,
 		"terms":  terms,
+		"legend": legend,
 		"kind":   func(k feedback.Kind) string { return kinds[k] },
 		"words":  func(s string) string { return strings.ReplaceAll(s, "_", " ") },
 		"lag":    func(ms int64) string { return ago(time.Duration(ms) * time.Millisecond) },
@@ -125,7 +126,18 @@ func terms(t brief.Terms) []term {
 		{Name: "worth", Value: t.Worth, Tells: "what their accounts are worth a year"},
 		{Name: "severity", Value: t.Severity, Tells: "how bad it is for them"},
 		{Name: "momentum", Value: t.Momentum, Tells: "more or fewer voices than usual"},
+		{Name: "churn", Value: t.Churn, Tells: "how many of them speak of leaving"},
+		{Name: "boost", Value: t.Boost, Tells: "what the workspace adds for this kind"},
 	}
+}
+
+// legend names the terms in the order in which they are drawn.
+func legend() []string {
+	var names []string
+	for _, t := range terms(brief.Terms{}) {
+		names = append(names, t.Name)
+	}
+	return names
 }
 
 // bars lays the positive terms end to end, so that the whole is the score against the

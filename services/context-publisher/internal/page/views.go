@@ -253,6 +253,9 @@ func (p *Page) feedbackItem(req *request) error {
 
 func (p *Page) digestToday(req *request) error {
 	date := p.o.Now().UTC().Format(time.DateOnly)
+	if d, err := req.workspace.Digest(req.r.Context(), time.Time{}); err == nil {
+		date = d.Date
+	}
 	if d := req.r.URL.Query().Get("date"); d != "" {
 		date = d
 	}

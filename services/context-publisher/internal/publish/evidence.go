@@ -150,7 +150,7 @@ func (s *shard) load(ctx context.Context, a address) (t feedback.Ticket, at atta
 		err = errNoTicket
 	}
 	t.Workspace, t.Tracker, t.Key = a.workspace, a.tracker, a.key
-	at.Key, at.URL, at.Title, at.Body = t.Key, t.URL, t.Title, t.Body
+	at.Tracker, at.Key, at.URL, at.Title, at.Body = t.Tracker, t.Key, t.URL, t.Title, t.Body
 	return t, at, err
 }
 
@@ -232,13 +232,13 @@ func (s *shard) input(ctx context.Context, t feedback.Ticket, matches []attach.M
 func (s *shard) ranked(ctx context.Context, ws string, ids []string) (map[string]brief.Cluster, error) {
 	out := map[string]brief.Cluster{}
 	err := s.query(ctx, "load ranks", `SELECT id, name, kind, voices, accounts, if(status = 'ignored', 0, toUInt32(rank)) AS place,
-			toUInt32(total), score, term_reach, term_worth, term_severity, term_momentum
+			toUInt32(total), score, term_reach, term_worth, term_severity, term_momentum, term_churn, term_boost
 		FROM (SELECT *, countIf(status != 'ignored') OVER () AS total FROM ranked_clusters WHERE workspace = ?) WHERE id IN ?`, []any{ws, ids},
 		func(scan func(...any) error) error {
 			var c brief.Cluster
 			var kind string
 			err := scan(&c.ID, &c.Name, &kind, &c.Voices, &c.Accounts, &c.Rank, &c.Of, &c.Score,
-				&c.Terms.Reach, &c.Terms.Worth, &c.Terms.Severity, &c.Terms.Momentum)
+				&c.Terms.Reach, &c.Terms.Worth, &c.Terms.Severity, &c.Terms.Momentum, &c.Terms.Churn, &c.Terms.Boost)
 			c.Kind, c.Name = feedback.Kind(kind), brief.Clean(c.Name)
 			out[c.ID] = c
 			return err

@@ -48,8 +48,12 @@ type index struct {
 type corner struct {
 	open   map[address]attach.Ticket // tickets that are not done
 	states map[address]pace
-	corpus *attach.Corpus
-	words  uint64 // position at which the corpus was counted
+
+	words    *attach.Corpus // the counted quotes
+	corpus   *attach.Corpus // and the open tickets, where quotes are few
+	board    *attach.Board  // nil until it is asked for
+	quotes   uint64         // how many of the oldest quotes were counted
+	position uint64         // the last one that was asked for
 }
 
 // pace is when a ticket was written last and when it is to be written next (zero: not).
@@ -65,7 +69,7 @@ func (i *index) knows(ws string) bool {
 
 // open loads a workspace's tickets.
 func (s *shard) open(ctx context.Context, ws string) error {
-	c := &corner{open: map[address]attach.Ticket{}, states: map[address]pace{}, corpus: &attach.Corpus{}}
+	c := &corner{open: map[address]attach.Ticket{}, states: map[address]pace{}}
 	states, err := s.tickets.Of(ctx, ws)
 	if err != nil {
 		return err
@@ -85,7 +89,8 @@ func (s *shard) open(ctx context.Context, ws string) error {
 		if err := rows.Scan(&tracker, &t.Key, &t.Title, &t.Body, &t.URL, &t.Space, &t.Vector); err != nil {
 			return query.Failed("load tickets", err)
 		}
-		c.open[address{ws, feedback.Tracker(tracker), t.Key}] = t
+		t.Tracker = feedback.Tracker(tracker)
+		c.open[address{ws, t.Tracker, t.Key}] = t
 	}
 	if err := rows.Err(); err != nil {
 		return query.Failed("load tickets", err)
@@ -100,11 +105,24 @@ func (s *shard) open(ctx context.Context, ws string) error {
 func (i *index) put(a address, t *attach.Ticket) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	c := i.workspaces[a.workspace]
+	was, known := c.open[a]
 	if t == nil {
-		delete(i.workspaces[a.workspace].open, a)
-		return
+		delete(c.open, a)
+	} else {
+		c.open[a] = *t
 	}
-	i.workspaces[a.workspace].open[a] = *t
+	switch {
+	case c.board == nil:
+	case c.words.Texts() < fewTexts && (t == nil) == known:
+		c.weigh()
+	case t == nil:
+		c.board.Remove(a.tracker, a.key)
+	case c.words.Texts() < fewTexts && (was.Title != t.Title || was.Body != t.Body):
+		c.weigh()
+	default:
+		c.board.Put(*t)
+	}
 }
 
 // note keeps a ticket's pace.
@@ -141,7 +159,7 @@ func (i *index) nearest(ws string, c attach.Candidate, most int) []address {
 	i.mu.Lock()
 	var all []near
 	for a, t := range i.workspaces[ws].open {
-		if by := (attach.Matcher{}).Meaning(t, c); by > 0 {
+		if by := attach.Meaning(t, c); by > 0 {
 			all = append(all, near{a, by})
 		}
 	}
@@ -176,40 +194,79 @@ func (i *index) ticket(a address) (attach.Ticket, bool) {
 	return t, ok
 }
 
-// corpusTexts is how many of the newest quotes the words are weighed by.
-const corpusTexts = 5000
+// corpusTexts is how many quotes the words are weighed by at most; where there are fewer
+// than fewTexts, the open tickets are counted too.
+const (
+	corpusTexts = 5000
+	fewTexts    = 200
+)
 
-// matcher weighs words by the workspace's newest quotes and its open tickets. They are
-// counted again whenever a tenth more inputs were taken.
+// counted is how many of a workspace's oldest quotes are counted: a number that grows by
+// tenths, so that the same quotes give the same weights whenever it was asked.
+func counted(quotes uint64) uint64 {
+	if quotes < 10 {
+		return quotes
+	}
+	step := 10.0
+	for next := step * 1.1; next <= float64(quotes); next *= 1.1 {
+		step = next
+	}
+	return uint64(step)
+}
+
+// matcher weighs words by a workspace's quotes: the newest of the counted ones. The
+// weights follow from the quotes and the open tickets as they are now, not from when they
+// were counted before.
 func (s *shard) matcher(ctx context.Context, ws string, position uint64) (attach.Matcher, error) {
 	s.index.mu.Lock()
 	c := s.index.workspaces[ws]
-	corpus, counted := c.corpus, c.words
+	board, corpus, at, had := c.board, c.corpus, c.position, c.quotes
 	s.index.mu.Unlock()
-	if corpus.Texts() > 0 && 10*position <= 11*counted+10 {
-		return attach.Matcher{Corpus: corpus}, nil
+	if board != nil && at == position {
+		return attach.Matcher{Corpus: corpus, Board: board}, nil
 	}
-	next := &attach.Corpus{}
-	rows, err := s.Store.Conn().Query(ctx, fmt.Sprintf(`SELECT quote FROM signals FINAL WHERE workspace = ? ORDER BY said_at DESC, id LIMIT %d`, corpusTexts), ws)
+	var quotes uint64
+	err := s.query(ctx, "count quotes", `SELECT count() FROM signals FINAL WHERE workspace = ?`, []any{ws},
+		func(scan func(...any) error) error { return scan(&quotes) })
 	if err != nil {
-		return attach.Matcher{}, query.Failed("count words", err)
+		return attach.Matcher{}, err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var quote string
-		if err := rows.Scan(&quote); err != nil {
-			return attach.Matcher{}, query.Failed("count words", err)
+	upTo := counted(quotes)
+	if board == nil || upTo != had {
+		next := &attach.Corpus{}
+		err := s.query(ctx, "count words", fmt.Sprintf(`SELECT quote FROM (SELECT quote, said_at, id FROM signals FINAL WHERE workspace = ?
+			ORDER BY said_at, id LIMIT %d) ORDER BY said_at DESC, id DESC LIMIT %d`, upTo, corpusTexts), []any{ws},
+			func(scan func(...any) error) error {
+				var quote string
+				err := scan(&quote)
+				next.Add(quote)
+				return err
+			})
+		if err != nil {
+			return attach.Matcher{}, err
 		}
-		next.Add(quote)
-	}
-	if err := rows.Err(); err != nil {
-		return attach.Matcher{}, query.Failed("count words", err)
+		corpus, board = next, nil
 	}
 	s.index.mu.Lock()
 	defer s.index.mu.Unlock()
-	for _, t := range c.open {
-		next.Add(t.Title + "\n" + t.Body)
+	c.words, c.quotes, c.position = corpus, upTo, position
+	if board == nil {
+		c.weigh()
 	}
-	c.corpus, c.words = next, position
-	return attach.Matcher{Corpus: next}, nil
+	return attach.Matcher{Corpus: c.corpus, Board: c.board}, nil
+}
+
+// weigh makes the board from the counted words and the open tickets. The index is locked.
+func (c *corner) weigh() {
+	c.corpus = c.words
+	if c.words.Texts() < fewTexts {
+		c.corpus = c.words.Clone()
+		for _, t := range c.open {
+			c.corpus.Add(t.Title + "\n" + t.Body)
+		}
+	}
+	c.board = attach.NewBoard(c.corpus)
+	for _, t := range c.open {
+		c.board.Put(t)
+	}
 }

@@ -94,7 +94,11 @@ func (s *shard) revise(ctx context.Context, a address, st keyed.Ticket, next *ke
 	if err != nil {
 		return false, err
 	}
-	matches, err := s.match(ctx, a, t, at, st.Rulings, known, also, position)
+	matcher, err := s.matcher(ctx, a.workspace, position)
+	if err != nil {
+		return false, err
+	}
+	matches, err := s.match(ctx, a, t, at, st.Rulings, known, also, matcher)
 	if err != nil {
 		return false, err
 	}
@@ -107,6 +111,10 @@ func (s *shard) revise(ctx context.Context, a address, st keyed.Ticket, next *ke
 	in, err := s.input(ctx, t, matches, position, asOf)
 	if err != nil {
 		return false, err
+	}
+	in.Relevance = make(map[string]float64, len(in.Signals))
+	for _, g := range in.Signals {
+		in.Relevance[g.ID] = matcher.Relevance(at, g.Quote, at.Space, g.Vector)
 	}
 	b := brief.Build(in)
 	if b.Hash == st.Hash {
@@ -132,7 +140,7 @@ func (s *shard) revise(ctx context.Context, a address, st keyed.Ticket, next *ke
 // match scores clusters for a ticket: those near it, those that name it, those attached
 // before and those ruled on. A ticket that is done keeps what it has and gets nothing new.
 func (s *shard) match(ctx context.Context, a address, t feedback.Ticket, at attach.Ticket, ruled map[string]keyed.Ruling,
-	known map[string]attached, also []string, position uint64) ([]attach.Match, error) {
+	known map[string]attached, also []string, matcher attach.Matcher) ([]attach.Match, error) {
 	rulings, err := s.rulings(ctx, a.workspace, ruled)
 	if err != nil {
 		return nil, err
@@ -153,10 +161,6 @@ func (s *shard) match(ctx context.Context, a address, t feedback.Ticket, at atta
 	}
 	slices.Sort(ids)
 	candidates, err := s.candidates(ctx, a.workspace, slices.Compact(ids))
-	if err != nil {
-		return nil, err
-	}
-	matcher, err := s.matcher(ctx, a.workspace, position)
 	if err != nil {
 		return nil, err
 	}

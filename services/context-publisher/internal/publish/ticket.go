@@ -40,7 +40,7 @@ func (s *shard) ticket(ctx context.Context, m bus.Message) error {
 	if err != nil {
 		return err
 	}
-	at := attach.Ticket{Key: t.Key, URL: t.URL, Title: t.Title, Body: t.Body, Space: s.Embedder.Space().ID(), Vector: vector}
+	at := attach.Ticket{Tracker: t.Tracker, Key: t.Key, URL: t.URL, Title: t.Title, Body: t.Body, Space: s.Embedder.Space().ID(), Vector: vector}
 	if t.Category == feedback.Done {
 		s.index.put(a, nil)
 	} else {

@@ -14,7 +14,8 @@ import (
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/query"
 )
 
-// nearTickets is how many of the open tickets nearest to a changed cluster are scored.
+// nearTickets is how many of the open tickets nearest to a changed cluster are scored, by
+// meaning and by words each.
 const nearTickets = 20
 
 // world takes one change of clusters: the tickets they are attached to, and the open
@@ -79,7 +80,11 @@ func (s *shard) concerned(ctx context.Context, ws string, clusters []string, pos
 		for _, a := range s.index.referring(ws, c) {
 			out[a] = union(out[a], []string{c.Cluster})
 		}
-		for _, a := range s.index.nearest(ws, c, nearTickets) {
+		near := s.index.nearest(ws, c, nearTickets)
+		for _, r := range matcher.Board.Rank(c, nearTickets) {
+			near = append(near, address{ws, r.Ticket.Tracker, r.Ticket.Key})
+		}
+		for _, a := range near {
 			t, ok := s.index.ticket(a)
 			if ok && out[a] == nil && len(matcher.Match(t, []attach.Candidate{c}, nil)) > 0 {
 				out[a] = []string{c.Cluster}

@@ -144,7 +144,7 @@ func (r *Reader) Clusters(ctx context.Context, ws string, q ClusterQuery) (Page[
 				SELECT id FROM signals FINAL WHERE workspace = ? AND positionCaseInsensitiveUTF8(quote, ?) > 0)))`, q.Q, ws, ws, q.Q)
 	}
 	rows, err := r.db.Conn().Query(ctx, `SELECT `+clusterColumns+`,
-		term_reach, term_worth, term_severity, term_momentum, score, toUInt32(rank), watermark
+		term_reach, term_worth, term_severity, term_momentum, term_churn, term_boost, score, toUInt32(rank), watermark
 		FROM ranked_clusters WHERE `+strings.Join(where, " AND ")+
 		fmt.Sprintf(` ORDER BY rank LIMIT %d`, limit+1), args...)
 	if err != nil {
@@ -156,7 +156,7 @@ func (r *Reader) Clusters(ctx context.Context, ws string, q ClusterQuery) (Page[
 	var places []uint32
 	for rows.Next() {
 		var c clusterRow
-		if err := rows.Scan(append(c.into(), &c.Terms.Reach, &c.Terms.Worth, &c.Terms.Severity, &c.Terms.Momentum, &c.Score, &c.Rank, &c.Watermark)...); err != nil {
+		if err := rows.Scan(append(c.into(), &c.Terms.Reach, &c.Terms.Worth, &c.Terms.Severity, &c.Terms.Momentum, &c.Terms.Churn, &c.Terms.Boost, &c.Score, &c.Rank, &c.Watermark)...); err != nil {
 			return Page[Cluster]{}, failed("read cluster", err)
 		}
 		places = append(places, c.Rank)
@@ -243,9 +243,9 @@ func (r *Reader) Cluster(ctx context.Context, ws, id string) (Cluster, error) {
 		return Cluster{}, failed("read cluster", err)
 	}
 	c.Retired = retired == 1
-	err = r.db.Conn().QueryRow(ctx, `SELECT term_reach, term_worth, term_severity, term_momentum, score, toUInt32(rank), watermark
+	err = r.db.Conn().QueryRow(ctx, `SELECT term_reach, term_worth, term_severity, term_momentum, term_churn, term_boost, score, toUInt32(rank), watermark
 		FROM ranked_clusters WHERE workspace = ? AND id = ? AND status != 'ignored'`, ws, id).
-		Scan(&c.Terms.Reach, &c.Terms.Worth, &c.Terms.Severity, &c.Terms.Momentum, &c.Score, &c.Rank, &c.Watermark)
+		Scan(&c.Terms.Reach, &c.Terms.Worth, &c.Terms.Severity, &c.Terms.Momentum, &c.Terms.Churn, &c.Terms.Boost, &c.Score, &c.Rank, &c.Watermark)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return Cluster{}, failed("read rank", err)
 	}

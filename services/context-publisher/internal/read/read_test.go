@@ -67,7 +67,7 @@ func TestClustersAreRankedFilteredAndPaged(t *testing.T) {
 		t.Fatalf("%d clusters", len(all))
 	}
 	for i, c := range all {
-		sum := c.Terms.Reach + c.Terms.Worth + c.Terms.Severity + c.Terms.Momentum
+		sum := c.Terms.Reach + c.Terms.Worth + c.Terms.Severity + c.Terms.Momentum + c.Terms.Churn + c.Terms.Boost
 		if c.Rank != uint32(i+1) || i > 0 && c.Score > all[i-1].Score || sum-c.Score > 1e-9 || c.Score-sum > 1e-9 || c.Watermark != 1 {
 			t.Errorf("place %d: rank %d, score %f, terms %+v, watermark %d", i+1, c.Rank, c.Score, c.Terms, c.Watermark)
 		}
@@ -155,7 +155,6 @@ func TestNothingOfAnotherWorkspaceIsReadable(t *testing.T) {
 		"item":     func(ctx context.Context) error { _, err := r.FeedbackItem(ctx, other, w.ItemID(0)); return err },
 		"ticket":   func(ctx context.Context) error { _, err := r.Ticket(ctx, other, feedback.Jira, "PROJ-1"); return err },
 		"brief":    func(ctx context.Context) error { _, err := r.Brief(ctx, other, feedback.Jira, "PROJ-1", 0); return err },
-		"digest":   func(ctx context.Context) error { _, err := r.Digest(ctx, other, said); return err },
 		"decision": func(ctx context.Context) error { _, _, err := r.Decision(ctx, other, "dec_1"); return err },
 	} {
 		if err := ask(ctx); err != read.ErrNotFound {

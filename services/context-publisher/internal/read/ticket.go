@@ -7,12 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/pkg/store"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/brief"
-	"github.com/throughline-dev/throughline/services/context-publisher/internal/digest"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/keyed"
 )
 
@@ -256,20 +254,6 @@ func (r *Reader) Changes(ctx context.Context, ws string, tracker feedback.Tracke
 		return Changes{}, err
 	}
 	return Changes{Tracker: tracker, Ticket: key, Changes: brief.Diff(old, now, gone)}, nil
-}
-
-// Digest reads the digest of a local day (2006-01-02) as it was kept, or ErrNotFound.
-func (r *Reader) Digest(ctx context.Context, ws string, date time.Time) (digest.Digest, error) {
-	var body string
-	err := r.db.Conn().QueryRow(ctx, `SELECT body FROM digests FINAL WHERE workspace = ? AND date = toDate(?)`, ws, date.Format(time.DateOnly)).Scan(&body)
-	if err != nil {
-		return digest.Digest{}, failed("read digest", err)
-	}
-	var d digest.Digest
-	if err := json.Unmarshal([]byte(body), &d); err != nil {
-		return digest.Digest{}, fmt.Errorf("read digest: %w", err)
-	}
-	return d, nil
 }
 
 // Decision reads a decision's row: who, when, why, and which decision took it back.

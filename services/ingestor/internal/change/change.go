@@ -4,6 +4,7 @@
 package change
 
 import (
+	"slices"
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/event"
@@ -80,10 +81,52 @@ type TicketChanged struct {
 	Ticket           feedback.Ticket
 	Previous         string
 	PreviousCategory feedback.StatusCategory
+	Node             string // what boards call the ticket; "" where there are none
+}
+
+// TicketPlaced says where on its board a ticket now stands. Version orders placings.
+type TicketPlaced struct {
+	Node     string
+	Status   string
+	Category feedback.StatusCategory
+	Version  int64
+	At       time.Time
 }
 
 // AccountChanged says what an account is like now.
 type AccountChanged struct{ Account feedback.Account }
+
+// AccountTold says some of what an account is like: fields that are zero are not told.
+type AccountTold struct{ Account feedback.Account }
+
+// Over is a known account with what is told put over it. Domains are added to those known.
+func (c AccountTold) Over(a feedback.Account) feedback.Account {
+	pick := func(old *string, told string) {
+		if told != "" {
+			*old = told
+		}
+	}
+	pick(&a.Name, c.Account.Name)
+	pick(&a.Plan, c.Account.Plan)
+	pick(&a.Segment, c.Account.Segment)
+	pick(&a.Currency, c.Account.Currency)
+	if c.Account.Value != 0 {
+		a.Value = c.Account.Value
+	}
+	for _, d := range c.Account.Domains {
+		if !slices.Contains(a.Domains, d) {
+			a.Domains = append(slices.Clone(a.Domains), d)
+		}
+	}
+	return a
+}
+
+// CustomerMet says that a vendor's id and an address belong to one person, who said
+// nothing.
+type CustomerMet struct {
+	Source feedback.Source
+	Author Author
+}
 
 // Nothing says why a well-formed delivery changes nothing. Reason is a short fixed
 // phrase: it is a metric label.
@@ -96,7 +139,10 @@ func (ConversationDeleted) change() {}
 func (CustomerErased) change()      {}
 func (ItemWithdrawn) change()       {}
 func (TicketChanged) change()       {}
+func (TicketPlaced) change()        {}
 func (AccountChanged) change()      {}
+func (AccountTold) change()         {}
+func (CustomerMet) change()         {}
 func (Nothing) change()             {}
 
 // None is the answer for a delivery that changes nothing.

@@ -172,10 +172,7 @@ type result struct {
 // kills says how many effects each life has; the last one lives on.
 func run(t *testing.T, db *store.DB, batch int, kills ...int) result {
 	t.Helper()
-	states, err := bustest.New(t).Bucket(t.Context(), bus.BucketItems)
-	if err != nil {
-		t.Fatal(err)
-	}
+	states, erasures := buckets(t)
 	published := &eventLog{body: map[string]string{}}
 	outcomes := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "decoded"}, []string{"kind", "outcome"})
 	all := story(t)
@@ -185,7 +182,7 @@ func run(t *testing.T, db *store.DB, batch int, kills ...int) result {
 			life.left, kills = kills[0], kills[1:]
 		}
 		f := faulty{life, published, db}
-		h := &decode.Handler{Publisher: f, Store: f, States: faultyStates{states, life}, Held: func() bool { return true }, Outcomes: outcomes, Logger: slog.New(slog.DiscardHandler)}
+		h := &decode.Handler{Publisher: f, Store: f, States: faultyStates{states, life}, Erasures: erasures, Held: func() bool { return true }, Outcomes: outcomes, Logger: slog.New(slog.DiscardHandler)}
 		for at < len(all) {
 			b := all[at:min(at+batch, len(all))]
 			if killed := slices.ContainsFunc(h.Handle(t.Context(), b), func(err error) bool {
@@ -200,6 +197,19 @@ func run(t *testing.T, db *store.DB, batch int, kills ...int) result {
 		}
 	}
 	return result{published.ids, rowsOf(t, db), statesOf(t, states)}
+}
+
+// buckets are those of a broker of the test's own.
+func buckets(t *testing.T) (states, erasures jetstream.KeyValue) {
+	t.Helper()
+	b := bustest.New(t)
+	for name, kv := range map[string]*jetstream.KeyValue{bus.BucketItems: &states, bus.BucketErasures: &erasures} {
+		var err error
+		if *kv, err = b.Bucket(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return states, erasures
 }
 
 func rowsOf(t *testing.T, db *store.DB) []string {
@@ -293,13 +303,10 @@ func TestTheStorysEvents(t *testing.T) {
 
 func TestALostLeasePublishesNothing(t *testing.T) {
 	t.Parallel()
-	states, err := bustest.New(t).Bucket(t.Context(), bus.BucketItems)
-	if err != nil {
-		t.Fatal(err)
-	}
+	states, erasures := buckets(t)
 	published := &eventLog{body: map[string]string{}}
 	f := faulty{&fuse{left: 1 << 30}, published, storetest.New(t)}
-	h := &decode.Handler{Publisher: f, Store: f, States: states, Held: func() bool { return false }, Logger: slog.New(slog.DiscardHandler),
+	h := &decode.Handler{Publisher: f, Store: f, States: states, Erasures: erasures, Held: func() bool { return false }, Logger: slog.New(slog.DiscardHandler),
 		Outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "decoded"}, []string{"kind", "outcome"})}
 	errs := h.Handle(t.Context(), story(t)[:3])
 	for _, err := range errs {
@@ -314,17 +321,14 @@ func TestALostLeasePublishesNothing(t *testing.T) {
 
 func TestTwoDecodersAtOnceConflictInsteadOfMixing(t *testing.T) {
 	t.Parallel()
-	states, err := bustest.New(t).Bucket(t.Context(), bus.BucketItems)
-	if err != nil {
-		t.Fatal(err)
-	}
+	states, erasures := buckets(t)
 	db := storetest.New(t)
 	published := &eventLog{body: map[string]string{}}
 	f := faulty{&fuse{left: 1 << 30}, published, db}
 	outcomes := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "decoded"}, []string{"kind", "outcome"})
 	all := story(t)
-	second := &decode.Handler{Publisher: f, Store: f, States: states, Held: func() bool { return true }, Outcomes: outcomes, Logger: slog.New(slog.DiscardHandler)}
-	first := &decode.Handler{Publisher: f, Store: f, States: states, Outcomes: outcomes, Logger: slog.New(slog.DiscardHandler),
+	second := &decode.Handler{Publisher: f, Store: f, States: states, Erasures: erasures, Held: func() bool { return true }, Outcomes: outcomes, Logger: slog.New(slog.DiscardHandler)}
+	first := &decode.Handler{Publisher: f, Store: f, States: states, Erasures: erasures, Outcomes: outcomes, Logger: slog.New(slog.DiscardHandler),
 		Held: func() bool { // the other one overtakes right here
 			second.Handle(t.Context(), all[:4])
 			return true

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,6 +26,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/config"
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/change"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/erase"
 )
 
 // Publisher stores events in order; bus.Bus is one.
@@ -42,10 +44,14 @@ type Handler struct {
 	Publisher   Publisher
 	Store       Inserter
 	States      jetstream.KeyValue           // the bucket of folded conversations
+	Erasures    jetstream.KeyValue           // the bucket of erasures
 	Connections map[string]config.Connection // by id
 	Held        func() bool                  // whether this process may still decide
 	Outcomes    *prometheus.CounterVec       // by kind of connection and outcome
 	Logger      *slog.Logger
+
+	known  map[string]string    // voices and accounts as they are saved, by key
+	erased map[string]time.Time // until when, by key of the customer; read with the first batch
 }
 
 // ErrNotHeld is returned when the right to decide was lost while a batch was worked on.
@@ -58,8 +64,11 @@ func (h *Handler) Handle(ctx context.Context, batch []bus.Message) []error {
 	for i, m := range batch {
 		meanings[i], errs[i] = h.read(m)
 	}
-	w := &work{handler: h, conversations: map[string]*conversation{}}
-	err := w.load(ctx, meanings)
+	w := &work{handler: h, conversations: map[string]*conversation{}, people: map[string]string{}}
+	err := h.remembered(ctx)
+	if err == nil {
+		err = w.load(ctx, meanings)
+	}
 	for i := range meanings {
 		if err == nil && errs[i] == nil {
 			errs[i], err = w.fold(ctx, meanings[i])
@@ -75,6 +84,23 @@ func (h *Handler) Handle(ctx context.Context, batch []bus.Message) []error {
 		h.count(meanings[i], errs[i])
 	}
 	return errs
+}
+
+// remembered reads, once, who was erased until when: what they said before and comes late,
+// or comes again, is withdrawn like the rest.
+func (h *Handler) remembered(ctx context.Context) error {
+	if h.erased != nil {
+		return nil
+	}
+	all, err := erase.All(ctx, h.Erasures)
+	if err != nil {
+		return err
+	}
+	h.erased = map[string]time.Time{}
+	for _, j := range all {
+		h.erased[erase.Key(j.Workspace, j.Customer)] = j.Until
+	}
+	return nil
 }
 
 // effect carries out what was decided, in the only order that survives a crash.
@@ -132,10 +158,12 @@ func outcomeOf(c change.Change) string {
 		return "deleted"
 	case change.CustomerErased:
 		return "erased"
-	case change.TicketChanged:
+	case change.TicketChanged, change.TicketPlaced:
 		return "ticket"
-	case change.AccountChanged:
+	case change.AccountChanged, change.AccountTold:
 		return "account"
+	case change.CustomerMet:
+		return "met"
 	case change.Nothing:
 		return "nothing: " + c.Reason
 	}

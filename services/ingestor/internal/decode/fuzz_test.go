@@ -18,6 +18,7 @@ func FuzzIntercom(f *testing.F)    { fuzz(f, "intercom") }
 func FuzzZendesk(f *testing.F)     { fuzz(f, "zendesk") }
 func FuzzWebhook(f *testing.F)     { fuzz(f, "webhook") }
 func FuzzFeedbackAPI(f *testing.F) { fuzz(f, "feedback") }
+func FuzzAccounts(f *testing.F)    { fuzz(f, "accounts") }
 func FuzzJira(f *testing.F)        { fuzz(f, "jira") }
 func FuzzLinear(f *testing.F)      { fuzz(f, "linear") }
 func FuzzGitHub(f *testing.F)      { fuzz(f, "github") }
@@ -26,6 +27,9 @@ func FuzzGitHub(f *testing.F)      { fuzz(f, "github") }
 // its kind. Whatever comes in, what comes out can be folded, encoded and stored; folding
 // it twice is folding it once; and nothing panics.
 func fuzz(f *testing.F, kind string) {
+	if make := spoken[kind]; make != nil {
+		f.Add([]byte(make("words \" < & 🚨")), false)
+	}
 	for _, d := range fixtures(f) {
 		if d.Kind == kind {
 			f.Add(d.Body, d.Headers["content-type"] != "application/json")

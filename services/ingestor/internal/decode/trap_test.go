@@ -28,6 +28,11 @@ var traps = []struct {
 	{"an edit by a bot is a bot's", "slack", slackEdit(`"ts":"1.2","bot_id":"B1","text":"new"`, `"ts":"1.2"`), nil, []string{"post of a bot"}},
 	{"a classic bot", "slack", msg(`"subtype":"bot_message","bot_id":"B7","text":"hi"`), nil, []string{"post of a bot"}},
 	{"Slack Connect keeps the author's team", "slack", msg(`"text":"hi","user_team":"T9"`), nil, []string{"T9:U1"}},
+	{"our own app's posts, allowed or not", "slack", strings.Replace(msg(`"bot_id":"B1","app_id":"A1","text":"digest"`), `"team_id"`, `"api_app_id":"A1","team_id"`, 1), nil, []string{"post of our own"}},
+	{"a name in the message", "slack", msg(`"text":"hi","user_profile":{"real_name":"Ada Lovelace","display_name":"ada"}`), nil, []string{"T1:U1 <> Ada Lovelace"}},
+	{"a member's address", "slack", `{"type":"event_callback","team_id":"T1","event":{"type":"user_change","user":{"id":"U1","team_id":"T1","profile":{"real_name":"Ada","email":"ada@x.example"}}}}`, nil, []string{"Author:{ID:T1:U1 Name:Ada Email:ada@x.example}"}},
+	{"a bot's address", "slack", `{"type":"event_callback","team_id":"T1","event":{"type":"user_change","user":{"id":"U1","is_bot":true,"profile":{"email":"b@x.example"}}}}`, nil, []string{"member without an address"}},
+	{"an org-wide install", "slack", strings.Replace(msg(`"text":"hi"`), `"team_id":"T1"`, `"team_id":null,"context_team_id":null,"enterprise_id":"E1","authorizations":[{"enterprise_id":"E1","team_id":null,"user_id":"UB","is_bot":true,"is_enterprise_install":true}]`, 1), nil, []string{"said E1:C1:1700000001.000200", "E1:U1"}},
 	{"joins are nothing", "slack", msg(`"subtype":"channel_join","text":"<@U1> has joined"`), nil, []string{"not a customer's message"}},
 	{"rate limited", "slack", `{"type":"app_rate_limited","minute_rate_limited":1}`, nil, []string{"rate limited by slack"}},
 	{"uninstalled", "slack", `{"type":"event_callback","event":{"type":"app_uninstalled"}}`, nil, []string{"app was uninstalled"}},
@@ -58,6 +63,13 @@ var traps = []struct {
 	{"trigger with numbers and nesting", "zendesk", `{"ticket":{"id":5158,"description":"Export fails"}}`, nil, []string{"said acme-zendesk:5158", "requester of 5158"}},
 	{"trigger with broken JSON", "zendesk", "{\"ticket_id\": \"5158\", \"description\": \"It says \"no rows\"\nand stops, \"always\"\", \"requester_email\": \"a@x.example\"}", nil, []string{`"It says \"no rows\"\nand stops, \"always\""`, "<a@x.example>"}},
 	{"words that forge a member", "zendesk", `{"ticket_id":"5158","description":"x", "requester_email": "ceo@big.example","latest_comment":"y","requester_email":"a@x.example"}`, nil, []string{"requester of 5158", "!ceo@", "!a@x"}},
+	{"a survey's remark", "zendesk", `{"type":"zen:event-type:ticket.csat_received","time":"2025-01-08T14:25:30Z","detail":{"id":"5","requester_id":"1"},"event":{"survey_response":{"answers":[{"type":"rating_scale","rating":1},{"type":"open_ended","value":"Too slow"}]}}}`, nil, []string{"said acme-zendesk:5 | satisfaction", `"Too slow"`, "acme-zendesk:1"}},
+	{"a rating's comment", "zendesk", `{"type":"zen:event-type:ticket.csat_received","detail":{"id":"5","requester_id":"1"},"event":{"current":{"score":"bad","comment":"Too slow"},"previous":null}}`, nil, []string{`"Too slow"`}},
+	{"a rating without words", "zendesk", `{"type":"zen:event-type:ticket.csat_received","detail":{"id":"5","requester_id":"1"},"event":{"current":{"score":"good","comment":null}}}`, nil, []string{"rating without a remark"}},
+	{"the old rating, by a trigger", "zendesk", `{"ticket_id":"5158","requester_email":"a@x.example","satisfaction":{"current_rating":"Bad","current_comment":"Nobody answered"}}`, nil, []string{"| satisfaction v", `"Nobody answered"`, "!description"}},
+	{"merged", "zendesk", `{"type":"zen:event-type:ticket.merged","detail":{"id":"5"},"event":{"target_ticket_id":"6"}}`, nil, []string{"merged into another ticket"}},
+	{"permanently deleted", "zendesk", `{"type":"zen:event-type:ticket.permanently_deleted","detail":{"id":"5"},"event":{}}`, nil, []string{"gone acme-zendesk:5"}},
+	{"a comment is redacted", "zendesk", `{"type":"zen:event-type:ticket.comment_redacted","time":"2025-01-08T14:25:30Z","detail":{"id":"5"},"event":{"comment":{"id":"77","body":"x \u2587\u2587"}}}`, nil, []string{"unsaid acme-zendesk:5 | 77"}},
 	{"minimal trigger", "zendesk", `{"ticket_id":"5158"}`, nil, []string{"ticket without text"}},
 	{"private trigger", "zendesk", `{"ticket_id":"5158","description":"x","is_public":false}`, nil, []string{"not public"}},
 
@@ -82,6 +94,9 @@ var traps = []struct {
 	{"reopened", "github", issue("reopened", `"state":"open"`), nil, []string{`ticket.moved.v1 from "closed"/"done"`, "Category:open"}},
 	{"transferred", "github", issue("transferred", `"state":"open"`), nil, []string{"ticket.deleted.v1"}},
 	{"pull request", "github", issue("closed", `"state":"closed","pull_request":{}`), nil, []string{"not an issue"}},
+	{"moved on a board", "github", board(`"Status"`, `{"name":"In Progress"}`), map[string]string{"x-github-event": "projects_v2_item"}, []string{"{Node:I_1 Status:In Progress Category:in_progress Version:1704153600000000"}},
+	{"another field of a board", "github", board(`"Size"`, `{"name":"L"}`), nil, []string{"not a move of an issue"}},
+	{"a move that tells not where to", "github", board(`"Status"`, `null`), nil, []string{"not a move of an issue"}},
 	{"another event", "github", issue("closed", `"state":"closed"`), map[string]string{"x-github-event": "pull_request"}, []string{"not an issue"}},
 
 	{"entry", "feedback", `[{"id":"1","text":"x","author":{"id":"u1","email":"A@x.example"},"created_at":"2025-01-01T00:00:00Z"}]`, nil, []string{"stated acme-feedback:1 v1735689600000000", "u1 <A@x.example>"}},
@@ -118,6 +133,10 @@ func linear(action, data, from string) string {
 
 func issue(action, members string) string {
 	return `{"action":"` + action + `","issue":{"id":1,"number":3,"title":"t","updated_at":"2024-01-02T00:00:00Z",` + members + `},"repository":{"full_name":"o/r"},"sender":{"type":"Bot"}}`
+}
+
+func board(field, to string) string {
+	return `{"action":"edited","projects_v2_item":{"id":1,"content_node_id":"I_1","content_type":"Issue","updated_at":"2024-01-02T00:00:00Z"},"changes":{"field_value":{"field_name":` + field + `,"field_type":"single_select","from":{"name":"Todo"},"to":` + to + `}},"sender":{"login":"ada"}}`
 }
 
 func TestTraps(t *testing.T) {

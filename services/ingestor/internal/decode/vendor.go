@@ -86,6 +86,11 @@ func dated(c change.Change, received time.Time) change.Change {
 	case change.ItemWithdrawn:
 		or(&c.At)
 		return c
+	case change.TicketPlaced:
+		if or(&c.At); c.Version == 0 {
+			c.Version = c.At.UnixMicro()
+		}
+		return c
 	case change.TicketChanged:
 		or(&c.Ticket.UpdatedAt)
 		if c.Ticket.CreatedAt.IsZero() {

@@ -18,6 +18,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/pkg/store"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/change"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/erase"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/fold"
 )
 
@@ -32,6 +33,8 @@ type work struct {
 	items         [][]any
 	accounts      [][]any
 	events        []bus.Outgoing
+	people        map[string]string // voices and accounts to remember, by key
+	erasures      []erase.Job
 }
 
 // conversation is a folded state with where it came from.
@@ -97,7 +100,7 @@ func (w *work) open(ctx context.Context, k string, blank *fold.State) (*conversa
 			return nil, fmt.Errorf("read conversation: malformed state")
 		}
 		for customer := range c.state.Items {
-			c.indexed[customer] = true
+			c.indexed[customer], c.indexed[c.state.Voice(customer)] = true, true
 		}
 	}
 	w.mu.Lock()
@@ -113,9 +116,25 @@ func (w *work) fold(ctx context.Context, m meaning) (refused, failed error) {
 	for _, c := range m.changes {
 		switch c := c.(type) {
 		case change.TicketChanged:
-			out.ticket(c)
+			if err := out.remembered(ctx, c); err != nil {
+				return nil, err
+			}
+		case change.TicketPlaced:
+			if err := out.placed(ctx, c); err != nil {
+				return nil, err
+			}
 		case change.AccountChanged:
-			out.account(c)
+			if err := out.put(c); err != nil {
+				return nil, err
+			}
+		case change.AccountTold:
+			if err := out.told(ctx, c); err != nil {
+				return nil, err
+			}
+		case change.CustomerMet:
+			if _, err := out.meet(ctx, c.Source, c.Author); err != nil {
+				return nil, err
+			}
 		case change.CustomerErased:
 			if err := out.erase(ctx, c); err != nil {
 				return nil, err
@@ -131,13 +150,30 @@ func (w *work) fold(ctx context.Context, m meaning) (refused, failed error) {
 			conv := w.conversations[k]
 			if err := conv.state.Apply(c, m.Sequence); err != nil {
 				refused = bus.Permanent(fmt.Errorf("fold delivery: %w", err))
+			} else if err := out.attribute(ctx, conv.state, c); err != nil {
+				return nil, err
 			}
+			w.handler.withhold(conv.state)
 			out.touched[k] = conv
 		}
 	}
 	out.revise()
 	w.events = append(w.events, out.events...)
 	return refused, out.err
+}
+
+// withhold withdraws from a conversation what people said who were erased since.
+func (h *Handler) withhold(s *fold.State) {
+	if len(h.erased) == 0 {
+		return
+	}
+	for _, m := range s.Messages {
+		for _, id := range []string{m.Customer.ID, m.Ref} {
+			if until, ok := h.erased[erase.Key(s.Workspace, id)]; ok {
+				s.Withdraw(m.Customer.ID, until)
+			}
+		}
+	}
 }
 
 // outcome collects the events of one delivery, in order.
@@ -249,6 +285,10 @@ func (o *outcome) erase(ctx context.Context, c change.CustomerErased) error {
 			ids = append(ids, byEmail)
 		}
 	}
+	ids, err := o.everyIdentity(ctx, ids)
+	if err != nil {
+		return err
+	}
 	found := map[string][]string{} // customer → items
 	keys, err := o.places(ctx, ids)
 	if err != nil {
@@ -268,7 +308,9 @@ func (o *outcome) erase(ctx context.Context, c change.CustomerErased) error {
 			}
 			conv.state.Withdraw(customer, c.At)
 			o.touched[k] = conv
-			found[customer] = append(found[customer], feedback.ItemID(o.Workspace, conv.state.Conversation, customer))
+			for _, id := range slices.Compact(slices.Sorted(slices.Values([]string{customer, conv.state.Voice(customer)}))) {
+				found[id] = append(found[id], feedback.ItemID(o.Workspace, conv.state.Conversation, customer))
+			}
 		}
 	}
 	if len(found) == 0 {
@@ -276,9 +318,18 @@ func (o *outcome) erase(ctx context.Context, c change.CustomerErased) error {
 	}
 	for _, customer := range slices.Sorted(maps.Keys(found)) {
 		slices.Sort(found[customer])
+		o.record(erase.Job{Workspace: o.Workspace, Customer: customer, Items: found[customer], Delivery: o.delivery.ID, Sequence: o.Sequence, Until: c.At})
 		o.emit("items", event.CustomerErased, customer, fmt.Sprintf("erasure:%s:%s", customer, o.delivery.ID), event.Erasure{Origin: o.origin(len(o.events)), Customer: customer, Items: found[customer]})
 	}
 	return nil
+}
+
+// record notes an erasure, for the eraser and for what comes late.
+func (o *outcome) record(j erase.Job) {
+	o.erasures = append(o.erasures, j)
+	if k := erase.Key(j.Workspace, j.Customer); j.Until.After(o.handler.erased[k]) {
+		o.handler.erased[k] = j.Until
+	}
 }
 
 // places finds the keys of the conversations that customers spoke in, and as whom: in
@@ -337,12 +388,20 @@ func (w *work) insert(ctx context.Context, table string, columns []string, rows 
 
 // remember saves the states, index first, so that a state that is saved is indexed.
 func (w *work) remember(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, saving := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
 	for k, c := range w.conversations {
-		g.Go(func() error { return w.save(ctx, k, c) })
+		g.Go(func() error { return w.save(saving, k, c) })
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, j := range w.erasures {
+		if err := erase.Record(ctx, w.handler.Erasures, j); err != nil {
+			return err
+		}
+	}
+	return w.rememberPeople(ctx)
 }
 
 func (w *work) save(ctx context.Context, k string, c *conversation) error {
@@ -370,12 +429,15 @@ func (w *work) save(ctx context.Context, k string, c *conversation) error {
 func (w *work) index(ctx context.Context, c *conversation) error {
 	s := c.state
 	for customer, ref := range s.Customers() {
-		if c.indexed[customer] {
+		if c.indexed[customer] && c.indexed[s.Voice(customer)] {
 			continue
 		}
 		entries := map[string]string{
 			key(s.Workspace, feedback.ItemID(s.Workspace, s.Conversation, customer)): s.Conversation,
 			key(s.Workspace, customer) + "." + s.Conversation:                        customer,
+		}
+		if voice := s.Voice(customer); voice != customer {
+			entries[key(s.Workspace, voice)+"."+s.Conversation] = customer
 		}
 		if ref != "" {
 			entries[key(s.Workspace, ref)+"."+s.Conversation] = customer

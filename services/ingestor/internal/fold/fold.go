@@ -44,6 +44,7 @@ type State struct {
 	Stated       int64                `json:"stated,omitempty"`    // version of the newest statement of the whole
 	StatedBy     uint64               `json:"stated_by,omitempty"` // sequence of its delivery
 	Deleted      bool                 `json:"deleted,omitempty"`
+	Voices       map[string]string    `json:"voices,omitempty"` // customer → whose voice that is, where it is another's
 }
 
 // Message is one message. Gone ones keep their id, so that they stay gone.
@@ -215,6 +216,34 @@ func (s *State) fits(more ...change.MessageUpserted) bool {
 	return n <= MaxMessages && size <= MaxText
 }
 
+// Attribute says whose voice a customer is, and reports whether the customer is known here.
+// Their items keep their ids.
+func (s *State) Attribute(customer, voice string) bool {
+	_, known := s.Items[customer]
+	for _, m := range s.Messages {
+		known = known || m.Customer.ID == customer
+	}
+	switch {
+	case !known:
+	case customer == voice:
+		delete(s.Voices, customer)
+	default:
+		if s.Voices == nil {
+			s.Voices = map[string]string{}
+		}
+		s.Voices[customer] = voice
+	}
+	return known
+}
+
+// Voice is whose voice a customer is: mostly their own.
+func (s *State) Voice(customer string) string {
+	if v, ok := s.Voices[customer]; ok {
+		return v
+	}
+	return customer
+}
+
 // Revise compares what the conversation now says with what was last published, records
 // the difference as published, and returns the items that changed, in order of their id.
 // An item that nothing is left of comes back without words and without a name.
@@ -232,6 +261,7 @@ func (s *State) Revise() []feedback.Item {
 	for customer, it := range now {
 		last, known := s.Items[customer]
 		gone := len(it.Messages) == 0
+		it.Customer.ID = s.Voice(customer)
 		hash := hashOf(it)
 		if !known && gone || known && last.Deleted == gone && (gone || last.Hash == hash) {
 			continue

@@ -9,12 +9,14 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/bus"
 	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/pkg/problem"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/payload"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/source/feedbackapi"
@@ -203,6 +205,9 @@ func (in *Intake) deleteFeedback(w http.ResponseWriter, r *http.Request) {
 
 func (in *Intake) eraseCustomer(w http.ResponseWriter, r *http.Request) {
 	workspace, id := access.From(r.Context()).Workspace, r.PathValue("id")
+	if strings.Contains(id, "@") {
+		id = feedback.CustomerID(workspace, "", "", id)
+	}
 	if !customerPattern.MatchString(id) {
 		problem.Write(w, http.StatusNotFound, "there is no such customer", "")
 		return

@@ -18,8 +18,11 @@ type evalCommand struct {
 	Cluster  evalCluster  `cmd:"" help:"Cluster JSONL {id, text, label?} in stream order; NMI, ARI, B³, V-measure."`
 	Classify evalClassify `cmd:"" help:"Judge JSONL {id, text, body?, labels…}; macro F1, confusion, calibration."`
 	Extract  evalExtract  `cmd:"" help:"Find the signals of JSONL {id, text, signals?}; span F1, signals per item, items per second."`
+	Burst    evalBurst    `cmd:"" help:"Find planted bursts in a JSONL stream {id, ts, text, label, account}; found within 6 hours, precision."`
 	Name     evalName     `cmd:"" help:"Name each label of JSONL {text, label} as a cluster is named; how well names tell labels apart."`
 	Growth   evalGrowth   `cmd:"" help:"Cluster a million signals made of the texts of JSONL {text}; time, memory and restart at each size."`
+	Attach   evalAttach   `cmd:"" help:"Match feedback JSONL {id, text, ticket?} to tickets; recall, MRR, precision and coverage of what is attached without asking."`
+	Handoff  evalHandoff  `cmd:"" help:"Play a folder of handoff scenarios; facts told within 1,000 and 4,000 tokens, beside two baselines."`
 }
 
 // evalFlags are shared by the evaluations.

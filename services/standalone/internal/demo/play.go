@@ -188,8 +188,12 @@ func (p *Play) confirm(ctx context.Context) (int, error) {
 					best = a
 				}
 			}
+			err = p.Sender.Post(ctx, path+"/attachments", map[string]string{"action": "pin", "cluster": best.Cluster, "reason": "confirmed in the demo"})
+			if errors.Is(err, ErrRefused) {
+				return false, nil // the cluster was merged while it was looked at: look again
+			}
 			pinned++
-			return true, p.Sender.Post(ctx, path+"/attachments", map[string]string{"action": "pin", "cluster": best.Cluster, "reason": "confirmed in the demo"})
+			return true, err
 		})
 		if err != nil {
 			return pinned, err

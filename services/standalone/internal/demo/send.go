@@ -81,8 +81,12 @@ func (s *Sender) Send(ctx context.Context, d Request) error {
 	return s.do(r, nil)
 }
 
-// ErrNotFound says that the server has not what was asked for (yet).
-var ErrNotFound = errors.New("not found")
+// ErrNotFound says that the server has not what was asked for (yet), ErrRefused that a
+// decision cannot be taken as it was asked.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrRefused  = errors.New("refused")
+)
 
 // Put sends a JSON document to the API.
 func (s *Sender) Put(ctx context.Context, path string, v any) error {
@@ -130,6 +134,9 @@ func (s *Sender) do(r *http.Request, into any) error {
 	}
 	if res.StatusCode == http.StatusNotFound {
 		return fmt.Errorf("%s %s: %w", r.Method, r.URL.Path, ErrNotFound)
+	}
+	if res.StatusCode == http.StatusUnprocessableEntity {
+		return fmt.Errorf("%s %s: %w: %s", r.Method, r.URL.Path, ErrRefused, bytes.TrimSpace(b))
 	}
 	if res.StatusCode/100 != 2 {
 		return fmt.Errorf("%s %s: %s: %s", r.Method, r.URL.Path, res.Status, bytes.TrimSpace(b))

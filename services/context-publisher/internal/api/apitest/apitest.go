@@ -16,6 +16,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/config"
 	"github.com/throughline-dev/throughline/pkg/feedback"
+	"github.com/throughline-dev/throughline/pkg/rank"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/api"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/brief"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/digest"
@@ -181,6 +182,26 @@ func (w *Workspace) History(_ context.Context, cluster string) ([]read.Event, er
 	return hits, nil
 }
 
+// Explain implements api.Workspace.
+func (w *Workspace) Explain(ctx context.Context, cluster string) (read.Explanation, error) {
+	c, err := w.Cluster(ctx, cluster)
+	if err != nil {
+		return read.Explanation{}, err
+	}
+	return read.Explanation{Cluster: c.ID, Rank: int(c.Rank), Of: len(w.clusters), Formula: rank.Formula, Version: rank.Version, Weights: rank.DefaultWeights,
+		Inputs: rank.Inputs{People: 3, AsOf: Now, Since: Now}, Next: []rank.Need{{Term: "reach", Now: 3, Needed: 5, Possible: true}},
+		More: []rank.More{{Place: 1, Accounts: 2, Size: 12000}}, Without: []read.WithoutAccount{{Less: rank.Less{Account: "acc_1", Place: 9}, Name: "ACME"}}}, nil
+}
+
+// RankDays implements api.Workspace.
+func (w *Workspace) RankDays(ctx context.Context, cluster string) ([]read.RankDay, error) {
+	c, err := w.Cluster(ctx, cluster)
+	if err != nil {
+		return nil, err
+	}
+	return []read.RankDay{{Day: "2026-11-21", Rank: c.Rank, Of: uint32(len(w.clusters)), Version: rank.Version, Weights: rank.DefaultWeights}}, nil
+}
+
 // Feedback implements api.Workspace.
 func (w *Workspace) Feedback(_ context.Context, q read.FeedbackQuery) (read.Page[read.Item], error) {
 	var hits []read.Item
@@ -265,6 +286,9 @@ func (w *Workspace) Changes(ctx context.Context, tracker feedback.Tracker, key s
 
 // Digest implements api.Workspace.
 func (w *Workspace) Digest(_ context.Context, date time.Time) (digest.Digest, error) {
+	if date.IsZero() {
+		date = Now
+	}
 	d, ok := w.digests[date.Format(time.DateOnly)]
 	if !ok {
 		return digest.Digest{}, api.ErrNotFound
@@ -376,6 +400,8 @@ func (w *World) FillWith(id, words string) *Workspace {
 		e := &ws.digests["2026-11-22"].Top[i]
 		e.Name, e.Quote = words, words
 	}
+	risk, shipped := &ws.digests["2026-11-22"].AtRisk[0], &ws.digests["2026-11-22"].Shipped[0]
+	risk.Name, risk.Need, risk.Quote, shipped.Title = words, words, words, words
 	t := &ws.tickets[0]
 	t.Title, t.Status, t.Attachments[0].Name, t.Attachments[0].Reasons = words, words, words, []string{words}
 	for i := range ws.briefs["jira:PROJ-142"] {
@@ -478,6 +504,9 @@ func (w *Workspace) digest() digest.Digest {
 		Rising: []digest.Entry{entry(2, 5, "3 voices after 1 the day before")}, Cooling: []digest.Entry{},
 		Tickets: []digest.Ticket{{Tracker: feedback.Jira, Key: "PROJ-142", Title: w.tickets[0].Title, URL: w.tickets[0].URL, Revision: 2,
 			Changes: []string{"2 new voices from 2 new accounts", "1 new edge case"}}},
+		Shipped: []digest.Shipped{{Tracker: feedback.Linear, Key: "ENG-77", Title: "Map Okta groups to roles", Voices: 3, Accounts: 2}},
+		AtRisk: []digest.Risk{{Account: "acc_1", Name: "Helix Diagnostics", Worth: brief.Money{Amount: 240000, Currency: "EUR"}, Voices: 1,
+			Cluster: w.clusters[0].ID, Need: w.clusters[0].Name, Severity: .81, Quote: w.clusters[0].Quotes[1].Quote, Item: w.clusters[0].Quotes[1].Item}},
 		Undecided: []digest.Pending{{Tracker: feedback.Jira, Key: "PROJ-142", Cluster: w.clusters[2].ID, Name: w.clusters[2].Name, Score: .48}},
 	}
 }

@@ -32,6 +32,14 @@ var (
 	closing    = regexp.MustCompile(`(?i)^\W*((with )?(best|kind|kindest|warm|warmest|many|my best|very best)?\s*(regards|wishes|greetings)|all the best|best|thanks|thank you|many thanks|thanks (a lot|again|in advance|so much)|thank you (in advance|very much|so much)|thanks (and|&) (best |kind )?regards|cheers|sincerely|yours (sincerely|truly|faithfully)|mit freundlichen grüßen|mit freundlichem gruß|freundliche grüße|viele grüße|beste grüße|liebe grüße|vg|lg|mfg|gruß|cordialement|bien cordialement|bien à vous|merci( d'avance)?|saludos( cordiales)?|un saludo|gracias|cordiali saluti|distinti saluti|grazie|met vriendelijke groet(en)?|groeten|atenciosamente|abraços|obrigad[oa]|med vänlig hälsning|mvh)\W*$`)
 )
 
+// maxLine is how long a line is at most that clients write between, above or below what
+// people write.
+const maxLine = 500
+
+func is(pattern *regexp.Regexp, line string) bool {
+	return len(line) <= maxLine && pattern.MatchString(line)
+}
+
 // Own returns what the writer of a plain text wrote: without the history that is quoted
 // in it, wherever that stands, and without signature, footer and disclaimer. Words are
 // taken out or left as they are, never changed.
@@ -45,9 +53,9 @@ func withoutHistory(lines []string) []string {
 	for i := 0; i < len(lines); i++ {
 		line := lines[i]
 		switch {
-		case separator.MatchString(line), forward.MatchString(line), copiedHeader(lines[i:]):
+		case is(separator, line), is(forward, line), copiedHeader(lines[i:]):
 			return out
-		case len(out) == 0 && banner.MatchString(line):
+		case len(out) == 0 && is(banner, line):
 			continue
 		case strings.HasPrefix(strings.TrimSpace(line), ">"):
 			continue
@@ -73,7 +81,7 @@ func attributed(lines []string) int {
 		if line == "" || strings.HasPrefix(line, ">") {
 			return 0
 		}
-		if joined += " " + line; attribution.MatchString(joined) {
+		if joined += " " + line; is(attribution, joined) {
 			return n
 		}
 	}
@@ -97,12 +105,12 @@ func copiedHeader(lines []string) bool {
 			lines = lines[1:]
 		}
 	}
-	if len(lines) == 0 || !fromLine.MatchString(lines[0]) {
+	if len(lines) == 0 || !is(fromLine, lines[0]) {
 		return false
 	}
 	n := 0
 	for _, l := range lines[1:min(len(lines), 6)] {
-		if headerLine.MatchString(l + " ") {
+		if is(headerLine, l+" ") {
 			n++
 		}
 	}
@@ -115,14 +123,14 @@ const maxSignature = 12
 func withoutSignature(lines []string) []string {
 	for i, line := range lines {
 		trimmed := strings.TrimSpace(line)
-		if trimmed == "--" || trimmed == "—" || footer.MatchString(line) && len(line) < 100 || disclaimer.MatchString(line) {
+		if trimmed == "--" || trimmed == "—" || is(footer, line) && len(line) < 100 || is(disclaimer, line) {
 			lines = lines[:i]
 			break
 		}
 	}
 	last := len(lines)
 	for i := len(lines) - 1; i >= 0 && last-i <= maxSignature+1; i-- {
-		if closing.MatchString(lines[i]) && signs(lines[i+1:]) {
+		if is(closing, lines[i]) && signs(lines[i+1:]) {
 			return lines[:i]
 		}
 	}
@@ -141,17 +149,17 @@ func signs(lines []string) bool {
 func forwarded(text string) (Person, string, bool) {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
-		if !forward.MatchString(line) && !copiedHeader(lines[i:]) {
+		if !is(forward, line) && !copiedHeader(lines[i:]) {
 			continue
 		}
 		var who Person
 		j := i
-		if forward.MatchString(line) {
+		if is(forward, line) {
 			j++
 		}
 		for ; j < len(lines); j++ {
 			l := strings.TrimLeft(lines[j], "> ")
-			if m := fromLine.FindStringSubmatch(l); m != nil && who.Address == "" {
+			if m := fromLine.FindStringSubmatch(l[:min(len(l), maxLine)]); m != nil && who.Address == "" {
 				who = person(strings.NewReplacer("[mailto:", "<", "]", ">", "*", "").Replace(m[2]))
 				continue
 			}

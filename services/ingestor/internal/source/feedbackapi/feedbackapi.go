@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -62,10 +63,46 @@ type Author struct {
 	Email string       `json:"email"`
 }
 
-// Account is the customer's company, as an object or as its id alone.
+// Account is the customer's company, as an object or as its id alone. What it tells of the
+// company besides its name replaces what was known of that; what it does not tell stays.
+// Value is a year's.
 type Account struct {
-	ID   payload.Text `json:"id"`
-	Name string       `json:"name"`
+	ID       payload.Text `json:"id"`
+	Name     string       `json:"name"`
+	Domains  []string     `json:"domains"`
+	Value    payload.Text `json:"value"`
+	Currency string       `json:"currency"`
+	Plan     string       `json:"plan"`
+	Segment  string       `json:"segment"`
+}
+
+// told is what the account tells; ok is false where that is no more than who it is.
+func (a Account) told() (told feedback.Account, ok bool, err error) {
+	told = feedback.Account{ID: string(a.ID), Name: a.Name, Currency: a.Currency, Plan: a.Plan, Segment: a.Segment}
+	if told.ID == "" {
+		told.ID = a.Name
+	}
+	if a.Value != "" {
+		if told.Value, err = strconv.ParseFloat(string(a.Value), 64); err != nil || !(told.Value >= 0 && told.Value <= 1e15) {
+			return told, false, errors.New("account.value is not a number, or out of range")
+		}
+	}
+	if !currency.MatchString(a.Currency) {
+		return told, false, errors.New("account.currency is not an ISO 4217 code")
+	}
+	for _, d := range a.Domains {
+		if d = strings.ToLower(strings.TrimSpace(strings.TrimPrefix(d, "@"))); d != "" {
+			told.Domains = append(told.Domains, d)
+		}
+	}
+	more := told.Value > 0 || told.Plan != "" || told.Segment != "" || len(told.Domains) > 0
+	switch {
+	case more && told.ID == "":
+		return told, false, errors.New("account.id is required")
+	case len(told.ID) > MaxID:
+		return told, false, fmt.Errorf("account.id is longer than %d bytes", MaxID)
+	}
+	return told, more, nil
 }
 
 // UnmarshalJSON takes an object or a string.
@@ -107,6 +144,9 @@ func Read(raw []byte) (Entry, error) {
 	case e.Source != "" && !sources[feedback.Source(e.Source)]:
 		return Entry{}, errors.New("source is none of slack, intercom, zendesk, webhook, email, import")
 	}
+	if _, _, err := e.Account.told(); err != nil {
+		return Entry{}, err
+	}
 	if e.ID == "" {
 		e.ID = payload.Text(feedback.ID("own", string(raw)))
 	}
@@ -137,6 +177,15 @@ func (e Entry) Change(connection string, received time.Time) change.Conversation
 		s.Messages[i].Version = s.Version
 	}
 	return s
+}
+
+// Changes states the conversation, and what the entry tells of the customer's company.
+func (e Entry) Changes(connection string, received time.Time) []change.Change {
+	out := []change.Change{e.Change(connection, received)}
+	if account, more, err := e.Account.told(); more && err == nil {
+		out = append(out, change.AccountTold{Account: account})
+	}
+	return out
 }
 
 // said lists the customer's own words.
@@ -243,7 +292,7 @@ func entries(in event.Delivery) ([]change.Change, error) {
 		if err != nil {
 			return nil, fmt.Errorf("decode feedback: entry %d: %w", i, err)
 		}
-		out = append(out, e.Change(in.Connection, in.ReceivedAt))
+		out = append(out, e.Changes(in.Connection, in.ReceivedAt)...)
 	}
 	if out == nil {
 		return change.None("no entries"), nil

@@ -7,6 +7,7 @@ package intercom
 import (
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -55,6 +56,14 @@ type item struct {
 	Links struct {
 		Web payload.Text `json:"conversation_web"`
 	} `json:"links"`
+
+	CompanyID payload.Text `json:"company_id"` // of a company: the sender's own id of it
+	Spend     payload.Text `json:"monthly_spend"`
+	Website   payload.Text `json:"website"`
+	Plan      struct {
+		Name payload.Text `json:"name"`
+	} `json:"plan"`
+	Industry payload.Text `json:"industry"`
 }
 
 type person struct {
@@ -130,10 +139,43 @@ func Decode(in event.Delivery) ([]change.Change, error) {
 		return n.ticket(received)
 	case "ticket.contact.replied":
 		return n.ticketReply(received)
+	case "contact.created", "contact.email.updated", "contact.signed_up", "contact.lead.created", "contact.user.created", "contact.user.updated", "contact.lead.signed_up",
+		"user.created", "user.email.updated", "contact.lead.added_email", "contact.added_email", "lead.added_email":
+		return n.met(), nil
+	case "company.created", "company.updated":
+		return n.company(), nil
 	case "ping":
 		return change.None("handshake"), nil
 	}
 	return change.None("not a customer's words"), nil
+}
+
+// met reads that a contact has an address.
+func (n notification) met() []change.Change {
+	it := n.Data.Item
+	if it.ID == "" || it.Email == "" {
+		return change.None("contact without an address")
+	}
+	return []change.Change{change.CustomerMet{Source: feedback.Intercom, Author: n.author(person{ID: it.ID, Name: it.Name, Email: it.Email})}}
+}
+
+// company reads what Intercom knows of a company. Its spend is monthly.
+func (n notification) company() []change.Change {
+	it := n.Data.Item
+	a := feedback.Account{ID: string(it.CompanyID), Name: string(it.Name), Plan: string(it.Plan.Name), Segment: string(it.Industry)}
+	if a.ID == "" {
+		a.ID = string(it.ID)
+	}
+	if a.ID == "" {
+		return change.None("company without an id")
+	}
+	if spend, err := strconv.ParseFloat(string(it.Spend), 64); err == nil && spend > 0 && spend < 1e12 {
+		a.Value = 12 * spend
+	}
+	if u, err := url.Parse(string(it.Website)); err == nil && strings.Contains(u.Hostname(), ".") {
+		a.Domains = []string{strings.TrimPrefix(strings.ToLower(u.Hostname()), "www.")}
+	}
+	return []change.Change{change.AccountTold{Account: a}}
 }
 
 // first reads the message that opened a conversation.

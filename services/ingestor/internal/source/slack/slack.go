@@ -4,6 +4,7 @@
 package slack
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
@@ -22,17 +23,38 @@ import (
 type Decoder struct{ Bots []string }
 
 type envelope struct {
-	Type       string       `json:"type"`
-	TeamID     payload.Text `json:"team_id"`
-	Enterprise payload.Text `json:"enterprise_id"`
-	Event      inner        `json:"event"`
+	Type       string          `json:"type"`
+	AppID      payload.Text    `json:"api_app_id"`
+	TeamID     payload.Text    `json:"team_id"`
+	Context    payload.Text    `json:"context_team_id"`
+	Enterprise payload.Text    `json:"enterprise_id"`
+	Authorized []authorization `json:"authorizations"`
+	Event      inner           `json:"event"`
+}
+
+// authorization is for whom an event was delivered: on behalf of our bot, mostly.
+type authorization struct {
+	UserID payload.Text `json:"user_id"`
+	IsBot  payload.Bool `json:"is_bot"`
 }
 
 func (e envelope) team() string {
-	if e.TeamID != "" {
-		return string(e.TeamID)
+	for _, t := range []payload.Text{e.TeamID, e.Context} {
+		if t != "" {
+			return string(t)
+		}
 	}
 	return string(e.Enterprise)
+}
+
+// own reports a post of our own app, whatever it is posted with.
+func (e envelope) own(m message) bool {
+	if m.AppID != "" && m.AppID == e.AppID {
+		return true
+	}
+	return m.BotID != "" && slices.ContainsFunc(e.Authorized, func(a authorization) bool {
+		return a.IsBot.Yes() && a.UserID != "" && a.UserID == m.User
+	})
 }
 
 type inner struct {
@@ -44,14 +66,24 @@ type inner struct {
 	Previous  *message     `json:"previous_message"`
 }
 
+// member is who a user event is about.
+type member struct {
+	ID      payload.Text `json:"id"`
+	TeamID  payload.Text `json:"team_id"`
+	IsBot   payload.Bool `json:"is_bot"`
+	Profile profile      `json:"profile"`
+}
+
 type message struct {
 	Type       string       `json:"type"`
 	Subtype    string       `json:"subtype"`
 	User       payload.Text `json:"user"` // an object in user events; then it reads as ""
 	Team       payload.Text `json:"team"`
 	UserTeam   payload.Text `json:"user_team"`
+	AppID      payload.Text `json:"app_id"`
 	BotID      payload.Text `json:"bot_id"`
 	BotProfile *struct{}    `json:"bot_profile"`
+	Profile    profile      `json:"user_profile"`
 	Text       payload.Text `json:"text"`
 	TS         payload.Text `json:"ts"`
 	ThreadTS   payload.Text `json:"thread_ts"`
@@ -59,6 +91,33 @@ type message struct {
 	Edited     *struct {
 		TS payload.Text `json:"ts"`
 	} `json:"edited"`
+}
+
+// profile is what Slack tells of a person, where it does.
+type profile struct {
+	RealName    payload.Text `json:"real_name"`
+	DisplayName payload.Text `json:"display_name"`
+	Email       payload.Text `json:"email"`
+}
+
+// UnmarshalJSON ignores a profile that is not an object.
+func (p *profile) UnmarshalJSON(b []byte) error {
+	type bare profile
+	var v bare
+	if len(b) > 0 && b[0] == '{' {
+		if err := json.Unmarshal(b, &v); err != nil {
+			v = bare{}
+		}
+	}
+	*p = profile(v)
+	return nil
+}
+
+func (p profile) name() string {
+	if p.RealName != "" {
+		return string(p.RealName)
+	}
+	return string(p.DisplayName)
 }
 
 // Decode says what a delivery means. It fails on a body that is not a Slack delivery and
@@ -73,7 +132,7 @@ func (d Decoder) Decode(in event.Delivery) ([]change.Change, error) {
 	}
 	switch e.Type {
 	case "event_callback":
-		return d.event(e)
+		return d.event(e, in.Body)
 	case "url_verification":
 		return change.None("handshake"), nil
 	case "app_rate_limited":
@@ -82,7 +141,7 @@ func (d Decoder) Decode(in event.Delivery) ([]change.Change, error) {
 	return nil, fmt.Errorf("decode slack event: unknown envelope type")
 }
 
-func (d Decoder) event(e envelope) ([]change.Change, error) {
+func (d Decoder) event(e envelope, body []byte) ([]change.Change, error) {
 	switch e.Event.Type {
 	case "message":
 		return d.message(e)
@@ -92,10 +151,32 @@ func (d Decoder) event(e envelope) ([]change.Change, error) {
 		return d.upsert(e, e.Event.message, -1, "")
 	case "reaction_added", "reaction_removed":
 		return change.None("reaction without text"), nil
+	case "user_change", "team_join":
+		var of struct {
+			Event struct {
+				User member `json:"user"`
+			} `json:"event"`
+		}
+		if err := payload.Decode(body, &of); err != nil {
+			return nil, fmt.Errorf("decode slack event: %w", err)
+		}
+		return d.met(e, of.Event.User), nil
 	case "app_uninstalled", "tokens_revoked":
 		return change.None("app was uninstalled"), nil
 	}
 	return change.None("not a message"), nil
+}
+
+// met reads that a member has an address; our own app needs users:read.email to be told.
+func (d Decoder) met(e envelope, m member) []change.Change {
+	if m.ID == "" || m.IsBot.Yes() || m.Profile.Email == "" {
+		return change.None("member without an address")
+	}
+	team := string(m.TeamID)
+	if team == "" {
+		team = e.team()
+	}
+	return []change.Change{change.CustomerMet{Source: feedback.Slack, Author: change.Author{ID: team + ":" + string(m.ID), Name: m.Profile.name(), Email: string(m.Profile.Email)}}}
 }
 
 func (d Decoder) message(e envelope) ([]change.Change, error) {
@@ -164,6 +245,8 @@ func (d Decoder) deleted(e envelope, ts, thread payload.Text) ([]change.Change, 
 func (d Decoder) upsert(e envelope, m message, rank int64, changed payload.Text) ([]change.Change, error) {
 	bot := m.BotID != "" || m.BotProfile != nil || m.Subtype == "bot_message"
 	switch {
+	case e.own(m):
+		return change.None("post of our own"), nil
 	case bot && !slices.Contains(d.Bots, string(m.BotID)):
 		return change.None("post of a bot"), nil
 	case m.User == "USLACKBOT":
@@ -190,7 +273,7 @@ func (d Decoder) upsert(e envelope, m message, rank int64, changed payload.Text)
 		}
 		return d.deleted(e, m.TS, thread(m))
 	}
-	who := change.Author{ID: author(e, m)}
+	who := change.Author{ID: author(e, m), Name: m.Profile.name(), Email: string(m.Profile.Email)}
 	if who.ID == "" {
 		return change.None("message without an author"), nil
 	}

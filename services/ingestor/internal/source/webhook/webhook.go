@@ -35,7 +35,7 @@ func Decode(in event.Delivery) ([]change.Change, error) {
 		if err != nil {
 			return nil, fmt.Errorf("decode webhook: entry %d: %w", i, err)
 		}
-		out = append(out, e.Change(in.Connection, in.ReceivedAt))
+		out = append(out, e.Changes(in.Connection, in.ReceivedAt)...)
 	}
 	if out == nil {
 		return change.None("no entries"), nil

@@ -19,6 +19,7 @@ type Fields map[string]string
 var spellings = map[string][]string{
 	"ticket":  {"ticket_id", "ticket.id"},
 	"words":   {"description", "ticket.description", "ticket_description"},
+	"remark":  {"satisfaction_comment", "satisfaction.current_comment", "satisfaction_rating.comment", "ticket.satisfaction.current_comment", "ticket.satisfaction_rating.comment"},
 	"email":   {"requester_email", "ticket.requester.email", "email"},
 	"name":    {"requester_name", "ticket.requester.name"},
 	"person":  {"requester_id", "ticket.requester.id"},
@@ -122,12 +123,15 @@ func (d Decoder) trigger(in event.Delivery) ([]change.Change, error) {
 	case strings.Trim(ticket, "0123456789") != "" || len(ticket) > 20:
 		return nil, fmt.Errorf("decode zendesk trigger: the ticket id is not a number")
 	}
-	text := plain.Clean(f.get("words"))
+	text, remark := plain.Clean(f.get("words")), plain.Clean(f.get("remark"))
+	if strings.HasPrefix(remark, "{{") {
+		remark = ""
+	}
 	public := strings.ToLower(strings.TrimSpace(f.get("public")))
 	switch {
 	case public != "" && public != "true":
 		return change.None("not public"), nil
-	case text == "":
+	case text == "" && remark == "":
 		return change.None("ticket without text"), nil
 	case strings.HasPrefix(text, "{{"):
 		return change.None("placeholders are not filled in"), nil
@@ -146,8 +150,17 @@ func (d Decoder) trigger(in event.Delivery) ([]change.Change, error) {
 	}
 	at := payload.First(payload.ParseTime(f.get("created")), payload.ParseTime(f.get("updated")), in.ReceivedAt)
 	changed := payload.First(payload.ParseTime(f.get("updated")), in.ReceivedAt)
-	return []change.Change{change.MessageUpserted{
+	said := change.MessageUpserted{
 		Place: d.place(in, ticket), ID: "description", Version: payload.Version(changed),
 		Author: who, At: at, Changed: changed, Text: text, URL: d.url(payload.Text(ticket)),
-	}}, nil
+	}
+	var out []change.Change
+	if text != "" {
+		out = append(out, said)
+	}
+	if remark != "" { // the rating of a ticket that was solved
+		said.ID, said.Text, said.At = "satisfaction", remark, changed
+		out = append(out, said)
+	}
+	return out, nil
 }

@@ -8,7 +8,9 @@ package zendesk
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,9 +33,13 @@ type notification struct {
 	Time   payload.Time `json:"time"`
 	Detail struct {
 		ID          payload.Text `json:"id"`
+		Name        payload.Text `json:"name"`
+		Email       payload.Text `json:"email"`
+		Role        payload.Text `json:"role"`
 		Description payload.Text `json:"description"`
 		IsPublic    payload.Bool `json:"is_public"`
 		RequesterID payload.Text `json:"requester_id"`
+		Company     payload.Text `json:"organization_id"`
 		SubmitterID payload.Text `json:"submitter_id"`
 		CreatedAt   payload.Time `json:"created_at"`
 		UpdatedAt   payload.Time `json:"updated_at"`
@@ -94,10 +100,88 @@ func (d Decoder) Decode(in event.Delivery) ([]change.Change, error) {
 		return []change.Change{change.ConversationDeleted{Place: place, At: received}}, nil
 	case "messaging_ticket.message_added":
 		return d.messaged(n, place, received), nil
+	case "ticket.csat_received":
+		return d.rated(in, n, place, received)
+	case "ticket.merged":
+		return change.None("merged into another ticket"), nil
+	case "user.created", "user.identity_created", "user.identity_changed", "user.details_changed":
+		return d.met(in, n), nil
+	case "organization.created", "organization.name_changed":
+		if n.Detail.ID == "" {
+			return change.None("organization without an id"), nil
+		}
+		return []change.Change{change.AccountTold{Account: feedback.Account{ID: string(n.Detail.ID), Name: string(n.Detail.Name)}}}, nil
 	case "user.deleted":
 		return []change.Change{change.CustomerErased{Source: feedback.Zendesk, Author: change.Author{ID: d.person(in, n.Detail.ID)}, At: received}}, nil
 	}
 	return change.None("not a customer's words"), nil
+}
+
+// rated reads the remark of a satisfaction survey, whichever of its kinds it is: a comment,
+// or the open question of a survey that has several. A rating without words says nothing.
+func (d Decoder) rated(in event.Delivery, n notification, place change.Place, received time.Time) ([]change.Change, error) {
+	var of struct {
+		Event any `json:"event"`
+	}
+	if err := payload.Decode(in.Body, &of); err != nil {
+		return nil, fmt.Errorf("decode zendesk event: %w", err)
+	}
+	text := plain.Clean(remark(of.Event, 0))
+	switch {
+	case n.Detail.RequesterID == "":
+		return change.None("not a customer's words"), nil
+	case text == "":
+		return change.None("rating without a remark"), nil
+	}
+	return []change.Change{change.MessageUpserted{
+		Place: place, ID: "satisfaction", Version: payload.Version(received),
+		Author: change.Author{ID: personIn(place, n.Detail.RequesterID)}, Account: feedback.AccountRef{ID: string(n.Detail.Company)},
+		At: received, Changed: received, Text: text, URL: d.url(n.Detail.ID),
+	}}, nil
+}
+
+// remark finds the customer's own words in a survey's answers.
+func remark(v any, depth int) string {
+	if depth > 6 {
+		return ""
+	}
+	switch v := v.(type) {
+	case []any:
+		for _, inner := range v {
+			if s := remark(inner, depth+1); s != "" {
+				return s
+			}
+		}
+	case map[string]any:
+		names := []string{"comment"}
+		if v["type"] == "open_ended" {
+			names = append(names, "value", "answer")
+		}
+		for _, name := range names {
+			if s, ok := v[name].(string); ok && s != "" {
+				return s
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			if s := remark(v[name], depth+1); s != "" {
+				return s
+			}
+		}
+	}
+	return ""
+}
+
+// met reads that an end user has an address.
+func (d Decoder) met(in event.Delivery, n notification) []change.Change {
+	switch strings.ToLower(string(n.Detail.Role)) {
+	case "", "end-user", "end_user":
+	default:
+		return change.None("not a customer")
+	}
+	if n.Detail.Email == "" {
+		return change.None("user without an address")
+	}
+	return []change.Change{change.CustomerMet{Source: feedback.Zendesk, Author: change.Author{ID: d.person(in, n.Detail.ID), Name: string(n.Detail.Name), Email: string(n.Detail.Email)}}}
 }
 
 // created reads a ticket's description, which is its first comment. Where somebody else
@@ -116,7 +200,7 @@ func (d Decoder) created(n notification, place change.Place, received time.Time)
 	at := payload.First(t.CreatedAt.Time, received)
 	return []change.Change{change.MessageUpserted{
 		Place: place, ID: "description", Version: payload.Version(at),
-		Author: change.Author{ID: personIn(place, t.RequesterID)}, At: at, Changed: at, Text: text, URL: d.url(t.ID),
+		Author: change.Author{ID: personIn(place, t.RequesterID)}, Account: feedback.AccountRef{ID: string(t.Company)}, At: at, Changed: at, Text: text, URL: d.url(t.ID),
 	}}
 }
 

@@ -1,10 +1,12 @@
-// Package github reads GitHub's webhooks. Issues move by being closed and reopened; what
-// a project board says of an issue is not in its deliveries. Comments and pull requests
-// are not tickets.
+// Package github reads GitHub's webhooks. Issues move by being closed and reopened, and
+// by the field "Status" of a project board, whose deliveries name the issue by its node.
+// Comments and pull requests are not tickets.
 package github
 
 import (
 	"fmt"
+	"regexp"
+	"strings"
 
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/feedback"
@@ -17,6 +19,7 @@ type webhook struct {
 	Action string `json:"action"`
 	Issue  *struct {
 		ID          payload.Text `json:"id"`
+		Node        payload.Text `json:"node_id"`
 		Number      payload.Text `json:"number"`
 		Title       payload.Text `json:"title"`
 		Body        payload.Text `json:"body"`
@@ -38,7 +41,19 @@ type webhook struct {
 	} `json:"repository"`
 	Comment *struct{} `json:"comment"`
 	Hook    *struct{} `json:"hook"`
-	Project *struct{} `json:"projects_v2_item"`
+	Project *struct {
+		Content   payload.Text `json:"content_node_id"`
+		Type      payload.Text `json:"content_type"`
+		UpdatedAt payload.Time `json:"updated_at"`
+	} `json:"projects_v2_item"`
+	Changes struct {
+		Field struct {
+			Name payload.Text `json:"field_name"`
+			To   struct {
+				Name payload.Text `json:"name"`
+			} `json:"to"`
+		} `json:"field_value"`
+	} `json:"changes"`
 }
 
 // Event names what a delivery is about: the X-GitHub-Event header, or what the body shows
@@ -70,9 +85,9 @@ func Decode(in event.Delivery) ([]change.Change, error) {
 	switch {
 	case name == "ping" || w.Hook != nil && w.Action == "":
 		return change.None("handshake"), nil
-	case name != "" && name != "issues", w.Comment != nil:
-		return change.None("not an issue"), nil
 	case w.Project != nil:
+		return w.placed(), nil
+	case name != "" && name != "issues", w.Comment != nil:
 		return change.None("not an issue"), nil
 	case w.Issue == nil || w.Action == "":
 		return nil, fmt.Errorf("decode github webhook: no issue or action")
@@ -81,7 +96,7 @@ func Decode(in event.Delivery) ([]change.Change, error) {
 	case w.Issue.Number == "" || w.Repository.FullName == "":
 		return nil, fmt.Errorf("decode github webhook: the issue has no number or repository")
 	}
-	c := change.TicketChanged{Type: event.TicketEdited, Ticket: w.ticket()}
+	c := change.TicketChanged{Type: event.TicketEdited, Ticket: w.ticket(), Node: string(w.Issue.Node)}
 	switch w.Action {
 	case "opened":
 		c.Type = event.TicketCreated
@@ -93,6 +108,35 @@ func Decode(in event.Delivery) ([]change.Change, error) {
 		c.Type, c.Ticket.Deleted = event.TicketDeleted, true
 	}
 	return []change.Change{c}, nil
+}
+
+// placed reads that an issue moved on its board. Deliveries of before 2024 do not tell to
+// where; those change nothing.
+func (w webhook) placed() []change.Change {
+	p, field := w.Project, w.Changes.Field
+	status := plain.Clean(string(field.To.Name))
+	if w.Action != "edited" || p.Type != "Issue" || p.Content == "" || !strings.EqualFold(string(field.Name), "Status") || status == "" {
+		return change.None("not a move of an issue")
+	}
+	return []change.Change{change.TicketPlaced{
+		Node: string(p.Content), Status: status, Category: column(status), Version: payload.Version(p.UpdatedAt.Time), At: p.UpdatedAt.Time,
+	}}
+}
+
+var (
+	finished = regexp.MustCompile(`(?i)\b(done|closed|complete[d]?|finished|released|shipped|deployed|cancel+ed|won'?t (do|fix)|duplicate)\b`)
+	underway = regexp.MustCompile(`(?i)\b(progress|doing|started|active|review(ing)?|testing|qa|blocked|working|development|verify(ing)?)\b`)
+)
+
+// column says what a board's column means, by its name: it has no other.
+func column(name string) feedback.StatusCategory {
+	switch {
+	case finished.MatchString(name):
+		return feedback.Done
+	case underway.MatchString(name):
+		return feedback.InProgress
+	}
+	return feedback.Open
 }
 
 func (w webhook) ticket() feedback.Ticket {
