@@ -4,7 +4,7 @@ SHELL := /bin/bash
 
 CACHE  := .cache
 BIN    := bin
-MODULES := schemas pkg services/ingestor services/classifier services/clusterer services/context-publisher services/standalone scripts/repocheck
+MODULES := schemas pkg services/ingestor services/classifier services/clusterer services/context-publisher services/standalone scripts/repocheck scripts/benchingest
 NPM    := npm install --no-package-lock --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
 
 SOAK   := 20000
@@ -99,8 +99,27 @@ bench: install ## run the benchmarks
 bench-cluster: build ## what a signal costs among 10,000, 100,000 and 1,000,000 (several minutes)
 	$(BIN)/throughline eval growth --embed lexical --input services/standalone/internal/demo/feedback.jsonl --output /dev/null
 
+bench-ingest: install build ## webhooks a second, durable and synced, against a Watermill program in turns
+	cd scripts/benchingest && GOWORK=off go build -o ../../$(CACHE)/peer ./peer && GOWORK=off go build -o ../../$(CACHE)/benchingest .
+	$(CACHE)/benchingest -throughline $(BIN)/throughline -peer $(CACHE)/peer
+	@echo && echo "The ingest path alone: client, server and broker of one process" && cd services/ingestor && go test -run '^$$' -bench BenchmarkWebhook -benchtime 5s .
+
 soak: install build ## twenty thousand webhooks, shuffled and doubled, through three kill -9s (SOAK=N for another number)
 	go test ./services/standalone/e2e -run TestThreeKillsChangeNoItem -count 1 -v -timeout 30m -deliveries $(SOAK)
+
+kill: install ## kill the clusterer a hundred times under load (minutes)
+	go test -timeout 30m -run TestKilledAtAnyMoment ./services/clusterer -args -kills 100
+
+decisions: ## 200 random decisions among 3,000 signals, with restarts, a replay and undos (minutes)
+	go test -timeout 60m -run TestRandomDecisions ./services/clusterer/internal/world -args -signals 3000 -decisions 200
+
+test-alerts: $(CACHE)/prometheus/usr/bin/promtool ## test the alert rules with promtool, of Debian's package
+	$< test rules deploy/monitoring/alerts_test.yml
+$(CACHE)/prometheus/usr/bin/promtool:
+	@mkdir -p $(CACHE)/prometheus && cd $(CACHE)/prometheus && apt-get download -qq prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb
+
+bench-mcp: install ## ask get_ticket_context of 100,000 items and 2,000 tickets, and print how long it takes
+	go test -run '^$$' -bench TicketContext -benchtime 300x ./services/context-publisher
 
 clean: ## remove what was built and installed
 	rm -rf $(BIN) $(CACHE)

@@ -22,6 +22,9 @@ type Options struct {
 	Replicas   int              // of streams and buckets; 0 means 1
 	MaxBytes   int64            // of the deliveries stream, which refuses new messages when full; 0 means no limit
 	Now        func() time.Time // the clock; nil means time.Now
+	// Busy tells consumers in this process that something more urgent needs the machine:
+	// they then put their next batch off, for half of AckWait at most. nil means never.
+	Busy func() bool
 }
 
 // Bus is a connection to the event log. It is safe for concurrent use.
@@ -33,6 +36,7 @@ type Bus struct {
 	replicas int
 	maxBytes int64
 	now      func() time.Time
+	busy     func() bool
 	metrics  *metrics
 }
 
@@ -49,6 +53,9 @@ func New(nc *nats.Conn, o Options) (*Bus, error) {
 	b := &Bus{nc: nc, js: js, log: o.Logger, sync: o.Syncer, replicas: max(o.Replicas, 1), maxBytes: o.MaxBytes, now: o.Now}
 	if b.now == nil {
 		b.now = time.Now
+	}
+	if b.busy = o.Busy; b.busy == nil {
+		b.busy = func() bool { return false }
 	}
 	if b.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, err

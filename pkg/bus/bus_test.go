@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/throughline-dev/throughline/pkg/broker/brokertest"
 	"github.com/throughline-dev/throughline/pkg/bus"
 	"github.com/throughline-dev/throughline/pkg/bus/bustest"
 	"github.com/throughline-dev/throughline/pkg/event"
@@ -250,5 +255,48 @@ func TestSubjectRefusesWhatIsNotAWorkspace(t *testing.T) {
 		if bus.ValidWorkspace(bad) {
 			t.Errorf("%q is valid", bad)
 		}
+	}
+}
+
+func TestConsumersGiveWayWhileBusy(t *testing.T) {
+	t.Parallel()
+	var busy atomic.Bool
+	looked := make(chan struct{}, 1000)
+	srv := brokertest.New(t)
+	b, err := bus.New(brokertest.Dial(t, srv), bus.Options{Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Syncer: srv, Busy: func() bool {
+		select {
+		case looked <- struct{}{}:
+		default:
+		}
+		return busy.Load()
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	busy.Store(true)
+	handled := make(chan string, 10)
+	bustest.Run(t, b, bus.Consumer{Durable: "d", Stream: bus.Deliveries}, bus.Each(func(_ context.Context, m bus.Message) error {
+		handled <- m.ID
+		return nil
+	}))
+	e, err := event.New(event.DeliveryAccepted, "ingestor", "acme", "x", "x", time.Now(), event.Delivery{ID: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Publish(t.Context(), bus.Subject("deliveries", "acme", "c"), e); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // it looks again and again, and takes nothing
+		<-looked
+	}
+	if len(handled) > 0 {
+		t.Error("a batch was taken while the process was busy")
+	}
+	busy.Store(false)
+	if got := <-handled; got != "x" {
+		t.Errorf("got %s", got)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -92,6 +93,8 @@ type Committer struct {
 	abort  context.Context
 	giveUp context.CancelCauseFunc
 
+	inFlight atomic.Int64
+
 	mu     sync.Mutex
 	queue  []*appending
 	closed bool
@@ -151,6 +154,8 @@ func NewCommitter(js jetstream.JetStream, syncer Syncer, options CommitterOption
 // After any other error, ctx's included, it may be: append it again with the
 // same msgID. A caller whose ctx ends does not hurt the others.
 func (c *Committer) Append(ctx context.Context, msg *nats.Msg, msgID string) (seq uint64, duplicate bool, err error) {
+	c.inFlight.Add(1)
+	defer c.inFlight.Add(-1)
 	a := &appending{ctx: ctx, msg: withID(msg, msgID), done: make(chan struct{})}
 	if err := c.enqueue(a); err != nil {
 		return 0, false, err
@@ -208,6 +213,9 @@ func (c *Committer) Waiting() int {
 	defer c.mu.Unlock()
 	return len(c.queue)
 }
+
+// InFlight is the number of callers that wait for their message to be durable.
+func (c *Committer) InFlight() int { return int(c.inFlight.Load()) }
 
 // Close lets the messages that wait be committed and refuses new ones. When ctx
 // ends first the rest is given up on: their callers get ctx's error, and so

@@ -120,6 +120,17 @@ func (b *Bus) Consume(ctx context.Context, c Consumer, handle Handler) error {
 	return nil
 }
 
+// glance is how often a consumer that gives way looks whether it still has to.
+const glance = 20 * time.Millisecond
+
+// giveWay puts a batch off while the process is busy, for half of AckWait at most: the
+// sender of a webhook waits for seconds, what comes of it may take a minute.
+func (l *loop) giveWay(ctx context.Context) {
+	for until := time.Now().Add(l.AckWait / 2); l.bus.busy() && ctx.Err() == nil && time.Now().Before(until); {
+		pause(ctx, glance)
+	}
+}
+
 // durable creates or updates the consumer. An ordered one is deleted and made again
 // at its acknowledgement floor: JetStream would otherwise hand out new messages
 // before the ones that a dead process had taken.
@@ -178,11 +189,15 @@ func (l *loop) fetch(ctx context.Context, cons jetstream.Consumer) ([]pending, e
 		return nil, err
 	}
 	batch := l.drain(ctx, first, nil)
-	if err := ignoreEmpty(first.Error()); err != nil || len(batch) == 0 || l.Batch == 1 {
+	if err := ignoreEmpty(first.Error()); err != nil || len(batch) == 0 {
 		return batch, err
 	}
+	l.giveWay(ctx)
 	if l.Linger > 0 {
 		pause(ctx, l.Linger)
+	}
+	if l.Batch == 1 {
+		return batch, nil
 	}
 	rest, err := cons.FetchNoWait(l.Batch - 1)
 	if err != nil {

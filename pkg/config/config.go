@@ -36,6 +36,25 @@ type Workspace struct {
 	Connections []Connection `yaml:"connections"`
 	Digest      Digest       `yaml:"digest"`
 	Rank        Rank         `yaml:"rank"`
+	Alerts      Alerts       `yaml:"alerts"`
+}
+
+// Alerts says who hears at once of bursts, spikes of severity and large accounts that speak of
+// leaving; nobody by default.
+type Alerts struct {
+	To []AlertDestination `yaml:"to"`
+}
+
+// AlertDestination is one receiver of alerts; exactly one field is set.
+type AlertDestination struct {
+	Slack   *SlackDestination `yaml:"slack,omitempty"`
+	Webhook *AlertWebhook     `yaml:"webhook,omitempty"`
+}
+
+// AlertWebhook is an address that alerts are posted to as JSON, signed by Standard Webhooks.
+type AlertWebhook struct {
+	URL    string `yaml:"url"`
+	Secret Secret `yaml:"secret"`
 }
 
 // Rank is what a workspace makes of the formula of ranks (package rank). What is not named

@@ -101,6 +101,20 @@ func (c Config) Validate() error {
 			v.oneOf(at+".type", k.Type, connectionTypes...)
 			v.url(at+".base_url", k.BaseURL)
 		}
+		for j, to := range w.Alerts.To {
+			at := fmt.Sprintf("%s.alerts.to[%d]", at, j)
+			switch {
+			case (to.Slack != nil) == (to.Webhook != nil):
+				v.add(at, "give either slack or webhook")
+			case to.Slack != nil:
+				v.destination(at, w, Destination{Slack: to.Slack})
+			default:
+				v.url(at+".webhook.url", to.Webhook.URL)
+				if to.Webhook.URL == "" || to.Webhook.Secret.Value() == "" {
+					v.add(at+".webhook", "needs a url and a secret, as env:NAME or file:PATH")
+				}
+			}
+		}
 		for _, name := range slices.Sorted(maps.Keys(w.Rank.Weights)) {
 			v.oneOf(at+".rank.weights", name, "reach", "worth", "severity", "momentum", "churn")
 			if !(w.Rank.Weights[name] >= 0) {

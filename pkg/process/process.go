@@ -106,12 +106,20 @@ type Process struct {
 	committer *bus.Committer
 }
 
+// urgent is how many senders wait for their delivery to be durable when everything else in
+// the process gives way: a steady stream of a thousand a second keeps fewer waiting.
+const urgent = 16
+
 // Open makes the event log and the store ready: streams, buckets and tables exist when it
 // returns.
 func Open(ctx context.Context, c config.Config, conns Connections, log *slog.Logger) (*Process, error) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	b, err := bus.New(conns.NATS, bus.Options{Logger: log, Registerer: reg, Syncer: conns.Syncer, Replicas: c.NATS.Replicas})
+	var committer *bus.Committer
+	b, err := bus.New(conns.NATS, bus.Options{
+		Logger: log, Registerer: reg, Syncer: conns.Syncer, Replicas: c.NATS.Replicas,
+		Busy: func() bool { return committer.InFlight() >= urgent },
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +143,7 @@ func Open(ctx context.Context, c config.Config, conns Connections, log *slog.Log
 		host = "unknown"
 	}
 	holder := fmt.Sprintf("%s-%d-%d", host, os.Getpid(), time.Now().UnixNano())
-	committer := bus.NewCommitter(b.JetStream(), conns.Syncer, bus.CommitterOptions{Admit: conns.Admit, Registerer: reg})
+	committer = bus.NewCommitter(b.JetStream(), conns.Syncer, bus.CommitterOptions{Admit: conns.Admit, Registerer: reg})
 	return &Process{Config: c, Logger: log, Registry: reg, Bus: b, Store: db, Connections: conns, Holder: holder, committer: committer}, nil
 }
 

@@ -17,7 +17,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/mask"
 	"github.com/throughline-dev/throughline/services/classifier/internal/fit"
 	"github.com/throughline-dev/throughline/services/classifier/internal/judge"
-	"github.com/throughline-dev/throughline/services/classifier/internal/linear"
 	"github.com/throughline-dev/throughline/services/classifier/internal/measure"
 )
 
@@ -95,7 +94,7 @@ type classifying struct {
 	o        ClassifyOptions
 	judge    *judge.Judge
 	embedder embed.Embedder
-	own      *linear.Head // fitted on the set itself, or nil
+	own      *fit.Own // fitted on the set itself, or nil
 	against  *reading
 	tallies  map[string]*measure.Tally
 	pairs    map[string]*measure.Pair
@@ -204,13 +203,13 @@ func (c *classifying) answer(l labelled) (a answer, moodConfidence float64) {
 	if c.own == nil {
 		return a, -1
 	}
-	p := c.own.Probabilities(c.judge.Lexicon().Features(judge.Titled(l.text, l.body)...), judge.Meaning(l.vector))
+	p := c.own.Probabilities(l.text, l.body, l.vector)
 	best := slices.Index(p, slices.Max(p))
 	if c.report.Fitted == fieldKind {
-		a.Kind, a.Confidence = c.own.Classes[best], p[best]
+		a.Kind, a.Confidence = c.own.Labels()[best], p[best]
 		return a, -1
 	}
-	a.Sentiment = sentiment(c.own.Classes, p)
+	a.Sentiment = sentiment(c.own.Labels(), p)
 	return a, p[best]
 }
 
@@ -272,7 +271,7 @@ func (c *classifying) score(l labelled, a answer, moodConfidence float64) error 
 
 // fit fits a head on the set's own lines.
 func (c *classifying) fit(ctx context.Context) error {
-	var samples []fit.Example
+	var examples []fit.Example
 	fields := map[string]int{}
 	in := lines(c.o.Fit)
 	for {
@@ -288,19 +287,17 @@ func (c *classifying) fit(ctx context.Context) error {
 				continue
 			}
 			fields[l.labels[0].field]++
-			samples = append(samples, fit.Example{
-				Features: c.judge.Lexicon().Features(judge.Titled(l.text, l.body)...), Meaning: judge.Meaning(l.vector), Label: l.labels[0].value,
-			})
+			examples = append(examples, fit.Example{Text: l.text, Body: l.body, Vector: l.vector, Label: l.labels[0].value})
 		}
 	}
 	if len(fields) != 1 {
 		return fmt.Errorf("fit: the lines must have labels of one field, not of %d", len(fields))
 	}
-	head, err := fit.Own(samples)
+	own, err := fit.NewOwn(c.judge.Lexicon(), examples)
 	if err != nil {
 		return err
 	}
-	c.own, c.report.FittedOn = head, len(samples)
+	c.own, c.report.FittedOn = own, len(examples)
 	c.report.Fitted = slices.Collect(maps.Keys(fields))[0]
 	return nil
 }

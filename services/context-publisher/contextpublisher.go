@@ -26,6 +26,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/config"
 	"github.com/throughline-dev/throughline/pkg/embed"
 	"github.com/throughline-dev/throughline/pkg/store"
+	"github.com/throughline-dev/throughline/services/context-publisher/internal/alert"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/api"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/decide"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/digest"
@@ -68,6 +69,7 @@ type Deps struct {
 type Service struct {
 	publisher *publish.Publisher
 	digests   *digest.Scheduler
+	alerts    *alert.Teller
 	hub       *api.Hub
 	api       *api.API
 	mcp       *mcpserver.HTTP
@@ -116,6 +118,12 @@ func New(c Config, d Deps) (*Service, error) {
 	}
 	if s.digests, err = digest.NewScheduler(ctx, digest.Options{
 		Bus: d.Bus, Keep: desk.Keep, Workspaces: c.Workspaces, Slack: slack, Mail: mail, Holder: d.Holder, PublicURL: c.PublicURL,
+		Logger: d.Logger, Registerer: d.Registerer, Now: d.Now,
+	}); err != nil {
+		return nil, err
+	}
+	if s.alerts, err = alert.New(ctx, alert.Options{
+		Bus: d.Bus, Store: d.Store, Workspaces: c.Workspaces, Slack: slack, Holder: d.Holder, PublicURL: c.PublicURL, Transport: d.Transport,
 		Logger: d.Logger, Registerer: d.Registerer, Now: d.Now,
 	}); err != nil {
 		return nil, err
@@ -181,7 +189,7 @@ func vendors(c Config, d Deps) (map[string]tracker.Tracker, map[string]*slackpos
 // Run works until ctx ends; what is not finished then is taken up by the next start.
 func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	for _, run := range []func(context.Context) error{s.publisher.Run, s.digests.Run, s.hub.Run, s.mcp.Run} {
+	for _, run := range []func(context.Context) error{s.publisher.Run, s.digests.Run, s.alerts.Run, s.hub.Run, s.mcp.Run} {
 		g.Go(func() error { return run(ctx) })
 	}
 	return g.Wait()

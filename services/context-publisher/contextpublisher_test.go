@@ -147,7 +147,7 @@ func TestATicketsContextIsWrittenServedAndDecidedOn(t *testing.T) {
 		return answer.StatusCode, string(text)
 	}
 	status, text := ask("GET", "/v1/tickets/jira/PROJ-1/brief", "text/markdown", "")
-	if status != http.StatusOK || !strings.Contains(text, "> Ingrid Solvang: The CSV export stops half way") {
+	if status != http.StatusOK || !strings.Contains(text, "> “The CSV export stops half way on large boards.” Ingrid Solvang, zendesk") {
 		t.Errorf("brief: %d %s", status, text)
 	}
 	status, text = ask("GET", "/v1/clusters", "application/json", "")

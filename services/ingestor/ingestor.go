@@ -28,6 +28,7 @@ import (
 	"github.com/throughline-dev/throughline/services/ingestor/internal/erase"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/intake"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/plain"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/replay"
 )
 
 // Appender stores a message and returns when it is durable; bus.Committer is one.
@@ -65,6 +66,7 @@ type Service struct {
 	intake      *intake.Intake
 	erasures    erase.API
 	backfills   backfill.API
+	replays     replay.API
 	workspaces  map[string]string // of the connections
 	connections map[string]config.Connection
 	outcomes    *prometheus.CounterVec
@@ -95,6 +97,7 @@ func New(c Config, d Deps) (*Service, error) {
 	keyring := access.NewKeyring(c.Workspaces)
 	s.erasures = erase.API{Bus: d.Bus, Keyring: keyring, Logger: d.Logger}
 	s.backfills = backfill.API{Bus: d.Bus, Keyring: keyring, Workspaces: s.workspaces, Now: d.Now, Logger: d.Logger}
+	s.replays = replay.API{Bus: d.Bus, Keyring: keyring, Now: d.Now, Logger: d.Logger}
 	s.intake, err = intake.New(intake.Options{
 		Workspaces: c.Workspaces, Keyring: keyring, Appender: d.Appender, Bus: d.Bus, Store: d.Store,
 		Metrics: metrics, Logger: d.Logger, Now: d.Now,
@@ -112,6 +115,7 @@ func (s *Service) Register(mux *http.ServeMux) {
 	s.intake.Register(mux)
 	s.erasures.Register(mux)
 	s.backfills.Register(mux)
+	s.replays.Register(mux)
 }
 
 // Run decodes and archives deliveries until ctx ends, which is not an error. The streams
@@ -122,6 +126,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return s.alone(ctx, bus.IngestorDecode, s.decode) })
 	g.Go(func() error { return s.alone(ctx, "ingestor-erase", s.erase) })
 	g.Go(func() error { return s.alone(ctx, "ingestor-backfill", s.backfill) })
+	g.Go(func() error { return s.alone(ctx, "ingestor-replay", s.replay) })
 	g.Go(func() error {
 		return s.deps.Bus.Consume(ctx, bus.Consumer{
 			Durable: bus.IngestorArchive, Stream: bus.Deliveries, Batch: 1000, Linger: time.Second,
@@ -199,6 +204,11 @@ func (s *Service) backfill(ctx context.Context, _ *bus.Lease) error {
 		Bus: s.deps.Bus, Appender: s.deps.Appender, Connections: s.connections, Workspaces: s.workspaces, Decode: decode.Changes,
 		HTTP: &http.Client{Timeout: time.Minute}, Wait: s.deps.Wait, Now: s.deps.Now, Logger: s.deps.Logger,
 	}
+	return r.Run(ctx)
+}
+
+func (s *Service) replay(ctx context.Context, _ *bus.Lease) error {
+	r := &replay.Runner{Bus: s.deps.Bus, Store: s.deps.Store, Appender: s.deps.Appender, Logger: s.deps.Logger}
 	return r.Run(ctx)
 }
 

@@ -136,6 +136,28 @@ func TestAgentsAndHostileWords(t *testing.T) {
 			}
 		}
 	}
+	for format, outside := range map[string]func(string) string{
+		"md": unquoted, "json": nil, "slack": nil,
+		"html": func(page string) string {
+			return regexp.MustCompile(`(?s)<blockquote>.*?</blockquote>`).ReplaceAllString(page, "")
+		},
+	} {
+		out := s.digest(t, format)
+		if outside == nil { // one JSON document
+			if !json.Valid([]byte(out)) || strings.Contains(out, "<!channel>") {
+				t.Errorf("digest --format %s: %.200s", format, out)
+			}
+			continue
+		}
+		for _, x := range texts {
+			if strings.Contains(outside(out), x.Canary) {
+				t.Errorf("%s left its quote in the digest as %s", x.Canary, format)
+			}
+		}
+		if !strings.Contains(out, "What customers said") || strings.Contains(outside(out), identity[0]) {
+			t.Errorf("digest --format %s: %s", format, out)
+		}
+	}
 	for _, x := range texts {
 		shown[x.Canary] = strings.Contains(told.Text+blocks[0].Text+page, x.Canary)
 	}
@@ -239,6 +261,17 @@ func (s *shape) waitForUpdate(t *testing.T, ticket string, change func()) toldAn
 		t.Fatalf("the MCP client: %v (run `make mcp-client` if it is missing)\n%s", err, errs.String())
 	}
 	return answer
+}
+
+// digest prints the digest of today as the command line does.
+func (s *shape) digest(t *testing.T, format string) string {
+	t.Helper()
+	cmd := exec.CommandContext(deadline(t), binary(t, "throughline"), "digest", "--url", s.url, "--token", demo.Secrets["DEMO_TOKEN"], "--format", format)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("digest --format %s: %v", format, err)
+	}
+	return string(out)
 }
 
 // page reads a page as a signed-in browser does.

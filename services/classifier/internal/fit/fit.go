@@ -9,9 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/throughline-dev/throughline/pkg/embed"
@@ -171,37 +169,6 @@ func Heads(ctx context.Context, texts []Text, e embed.Embedder, kind, mood linea
 	return h, r, err
 }
 
-// Example is a text of a set's own, as a head sees it.
-type Example struct {
-	Features []linear.Feature
-	Meaning  []float32
-	Label    string
-}
-
-// Own fits a head on a set's own labels, whatever they are, and calibrates it on held-out
-// folds. Its classes are the labels in order of their names.
-func Own(examples []Example) (*linear.Head, error) {
-	var classes []string
-	for _, x := range examples {
-		if !slices.Contains(classes, x.Label) {
-			classes = append(classes, x.Label)
-		}
-	}
-	slices.Sort(classes)
-	samples := make([]linear.Sample, len(examples))
-	for i, x := range examples {
-		samples[i] = linear.Sample{Sparse: x.Features, Dense: x.Meaning, Class: slices.Index(classes, x.Label)}
-	}
-	fold := make([]string, len(samples))
-	for i, at := range rand.New(rand.NewPCG(1, 2)).Perm(len(samples)) {
-		fold[i] = strconv.Itoa(at % folds)
-	}
-	h, _, err := fitOne(classes, samples, fold, make([]float32, len(classes)), ownOptions)
-	return h, err
-}
-
-const folds = 5
-
 // fitOne fits a head whose scores are raised by raise, calibrates it on the samples of each
 // fold in turn, held out, and says what share of those it got right.
 func fitOne(classes []string, samples []linear.Sample, fold []string, raise []float32, o linear.Options) (*linear.Head, float64, error) {
@@ -267,6 +234,3 @@ var (
 	KindOptions = linear.Options{Bits: 16, Epochs: 10, Rate: 0.05, Shrink: 1e-4, Drop: 0.3, Seed: 7, Rounds: 5}
 	MoodOptions = linear.Options{Bits: 16, Epochs: 10, Rate: 0.05, Shrink: 1e-4, Drop: 0.3, Seed: 7, Rounds: 5}
 )
-
-// ownOptions fit heads on a set's own labels, chosen on the development parts of three sets.
-var ownOptions = linear.Options{Bits: 18, Epochs: 10, Rate: 0.15, Shrink: 1e-4, Drop: 0.1, Seed: 7}

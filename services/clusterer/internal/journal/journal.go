@@ -50,7 +50,7 @@ func (j *Journal) Append(ctx context.Context, w *world.World, entries []Entry) e
 	}
 	token := fmt.Sprintf("%s:%d:%d-%d", j.workspace, j.epoch, entries[0].Outcome.Position, entries[len(entries)-1].Outcome.Position)
 	for _, write := range []func(context.Context, *world.World, []Entry, string) error{
-		j.inputs, j.assignments, j.clusters, j.events, j.days, j.watermark,
+		j.inputs, j.assignments, j.clusters, j.events, j.days, j.alerts, j.watermark,
 	} {
 		if err := write(ctx, w, entries, token); err != nil {
 			return fmt.Errorf("write journal: %w", err)
@@ -171,6 +171,17 @@ func (j *Journal) days(ctx context.Context, w *world.World, entries []Entry, tok
 		"workspace", "day", "cluster", "place", "of", "score", "term_reach", "term_worth", "term_severity", "term_momentum", "term_churn", "term_boost",
 		"reach", "worth", "severity_sum", "people", "churning", "at_risk", "fast", "slow", "formula", "weights", "version",
 	}, rows, token)
+}
+
+// alerts writes what people should hear of.
+func (j *Journal) alerts(ctx context.Context, _ *world.World, entries []Entry, token string) error {
+	var rows [][]any
+	for _, e := range entries {
+		for _, a := range e.Outcome.Alerts {
+			rows = append(rows, []any{j.workspace, a.ID, stamp(a.At), a.Kind, a.Cluster, a.Signals, uint32(a.Voices), a.Window.Hours(), a.P, a.AtRisk, j.version(e.Outcome.Position)})
+		}
+	}
+	return j.db.Insert(ctx, "alerts", []string{"workspace", "id", "at", "kind", "cluster", "signals", "voices", "hours", "p", "at_risk", "version"}, rows, token)
 }
 
 // weights are a world's, in the order in which the store keeps them.

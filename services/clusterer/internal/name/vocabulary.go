@@ -62,6 +62,7 @@ recent recently latest second minute minutes hour hours today yesterday tomorrow
 information info number kind type part place point reason money job old different big small real love long help first last
 uninstall uninstalled uninstalling reinstall reinstalled reinstalling delete deleted deleting removing nevertheless condition
 idea hope wonder complain complaint complaints support loving daily everyday rate rated stars phones mobile
+understand understood explain guess mind perfectly properly
 call called work piece bit due couple full half high low hard easy quick fast slow`)
 
 // stops are words that say nothing about a subject.

@@ -120,6 +120,9 @@ func (s *Space) Decide(d Decision) ([]Change, error) {
 			return nil, fmt.Errorf("decide %s: no signal named", d.Kind)
 		}
 		made.taken = s.anchors(func(at int32) bool { return named[at] })
+		for i := range made.taken {
+			made.taken[i].owed = none // they were named, wherever they had come from
+		}
 		if d.Kind == DecideSplit {
 			if len(named) == int(s.labels[cluster].size) {
 				return nil, fmt.Errorf("decide split: nothing would be left behind")

@@ -8,6 +8,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/pkg/rank"
 	"github.com/throughline-dev/throughline/services/clusterer/internal/name"
+	"github.com/throughline-dev/throughline/services/clusterer/internal/space"
 )
 
 // cluster is what the world keeps of a cluster besides who is in it.
@@ -21,10 +22,18 @@ type cluster struct {
 	Ignored bool
 	Signals map[string]bool
 	Alerted map[string]time.Time // by kind, when people were last told
+	Held    int                  // decisions in force that moved signals of it
+	Before  *named               // its name before the first of them
 
 	voices rank.Voices  // derived
 	summed *rank.Inputs // of voices, until something changes
 	counts name.Counts  // derived
+}
+
+// named is a name with when it was given.
+type named struct {
+	Name    name.Name
+	NamedAt int
 }
 
 // open makes a cluster stand, or stand again after an undo.
@@ -203,12 +212,58 @@ func (t *taking) rename(id string) {
 
 // call gives a cluster a machine-made name, "" for none.
 func (t *taking) call(c *cluster, n name.Name) {
-	if c.Name.Text != "" {
-		delete(t.names, name.Key(c.Name.Text))
+	if key := name.Key(c.Name.Text); c.Name.Text != "" && (c.Before == nil || name.Key(c.Before.Name.Text) != key) {
+		delete(t.names, key)
 	}
 	if c.Name = n; n.Text != "" {
 		t.names[name.Key(n.Text)] = c.ID
 	}
+}
+
+// hold remembers the names of the clusters that a decision changes, and keeps others from
+// taking them, so that undoing it gives them back.
+func (t *taking) hold(decision string, changes []space.Change) {
+	seen := map[string]bool{}
+	for _, ch := range changes {
+		for _, id := range []string{ch.From, ch.To} {
+			if id == "" || seen[id] {
+				continue
+			}
+			seen[id] = true
+			t.held[decision] = append(t.held[decision], id)
+		}
+	}
+	for _, id := range t.held[decision] {
+		c := t.clusters[id]
+		if c == nil {
+			c = &cluster{ID: id, Signals: map[string]bool{}}
+			t.clusters[id] = c
+		}
+		if c.Held++; c.Before == nil {
+			c.Before = &named{c.Name, c.NamedAt}
+		}
+	}
+}
+
+// release gives clusters that no decision holds any more the names that they had.
+func (t *taking) release(decision string) {
+	for _, id := range t.held[decision] {
+		c := t.clusters[id]
+		if c.Held--; c.Held > 0 {
+			continue
+		}
+		before := c.Before
+		c.Before = nil
+		if key := name.Key(before.Name.Text); before.Name.Text != "" && t.names[key] == id && c.Name.Text != before.Name.Text {
+			delete(t.names, key)
+		}
+		if !c.Retired && before.Name.Text != "" {
+			t.call(c, before.Name)
+			c.NamedAt = before.NamedAt
+			t.touch(id)
+		}
+	}
+	delete(t.held, decision)
 }
 
 // The most quotes that a name is cut out of, and the most of one person.

@@ -51,6 +51,7 @@ func (t *taking) shape(d feedback.Decision, sd space.Decision) error {
 	if err != nil {
 		return err
 	}
+	t.hold(d.ID, changes)
 	t.apply(changes)
 	return nil
 }
@@ -87,6 +88,7 @@ func (t *taking) undo(d feedback.Decision) error {
 	case feedback.Merge, feedback.Split, feedback.Move:
 		changes, _ := t.space.Undo(old.ID)
 		t.apply(changes)
+		t.release(old.ID)
 		return nil
 	}
 	c := t.standing(old.Cluster)

@@ -36,6 +36,7 @@ type state struct {
 	Put       map[string]uint64
 	Clusters  map[string]*cluster
 	Decisions map[string]feedback.Decision
+	Held      map[string][]string
 }
 
 // MarshalBinary writes a snapshot: a world restored from it goes on as if it had never
@@ -43,7 +44,7 @@ type state struct {
 func (w *World) MarshalBinary() ([]byte, error) {
 	s := state{
 		Format: format, Workspace: w.workspace, Position: w.position, Items: w.items, AsOf: w.asOf, Since: w.since, Rhythm: w.rhythm, SpaceID: w.spaceID,
-		Signals: w.signals, ByItem: w.byItem, Customers: w.customers, Accounts: w.accounts, Put: w.put, Clusters: w.clusters, Decisions: w.decisions,
+		Signals: w.signals, ByItem: w.byItem, Customers: w.customers, Accounts: w.accounts, Put: w.put, Clusters: w.clusters, Decisions: w.decisions, Held: w.held,
 	}
 	if w.space != nil {
 		var err error
@@ -78,6 +79,7 @@ func Restore(workspace string, o Options, b []byte) (*World, error) {
 	fill(w.put, s.Put)
 	fill(w.clusters, s.Clusters)
 	fill(w.decisions, s.Decisions)
+	fill(w.held, s.Held)
 	if s.Space != nil {
 		w.space = space.New(0, w.options)
 		if err := w.space.UnmarshalBinary(s.Space); err != nil {
@@ -101,6 +103,9 @@ func Restore(workspace string, o Options, b []byte) (*World, error) {
 	for _, c := range w.clusters {
 		if c.Signals == nil {
 			c.Signals = map[string]bool{}
+		}
+		if c.Before != nil && c.Before.Name.Text != "" {
+			w.names[name.Key(c.Before.Name.Text)] = c.ID
 		}
 		if c.Name.Text != "" {
 			w.names[name.Key(c.Name.Text)] = c.ID

@@ -112,6 +112,7 @@ type World struct {
 	names     map[string]string            // keys of machine-made names in use → cluster
 	counts    name.Counts                  // of all signals' words
 	decisions map[string]feedback.Decision // in force
+	held      map[string][]string          // decision → clusters that it moved signals of
 }
 
 // signal is what the world knows of a signal besides its vector.
@@ -165,7 +166,7 @@ func New(workspace string, o Options) *World {
 		workspace: workspace, options: o.Space, settings: o.Rank, bursts: o.Burst,
 		signals: map[string]*signal{}, byItem: map[string]*item{}, customers: map[string]*customer{},
 		accounts: map[string]feedback.Account{}, put: map[string]uint64{}, domains: map[string]string{}, clusters: map[string]*cluster{}, names: map[string]string{},
-		decisions: map[string]feedback.Decision{},
+		decisions: map[string]feedback.Decision{}, held: map[string][]string{},
 	}
 }
 

@@ -45,14 +45,11 @@ func (n *newest) at(ctx context.Context, workspace string) (time.Time, error) {
 	s := n.known[workspace]
 	n.mu.Unlock()
 	if now := n.now(); s.asked.IsZero() || now.Sub(s.asked) > freshFor {
-		page, err := n.read.Feedback(ctx, workspace, read.FeedbackQuery{Limit: 1})
+		at, err := n.read.NewestSaid(ctx, workspace)
 		if err != nil {
 			return time.Time{}, err
 		}
-		s = said{asked: now}
-		if len(page.Items) > 0 {
-			s.at = page.Items[0].UpdatedAt
-		}
+		s = said{at: at, asked: now}
 		n.mu.Lock()
 		n.known[workspace] = s
 		n.mu.Unlock()
@@ -114,6 +111,14 @@ func (l local) Tickets(ctx context.Context, limit int, cursor string) (read.Page
 
 func (l local) Ticket(ctx context.Context, tracker feedback.Tracker, key string) (read.TicketDetail, error) {
 	return l.read.Ticket(ctx, l.id, tracker, key)
+}
+
+func (l local) TicketHead(ctx context.Context, tracker feedback.Tracker, key string) (read.TicketHead, error) {
+	return l.read.Head(ctx, l.id, tracker, key)
+}
+
+func (l local) TicketContext(ctx context.Context, tracker feedback.Tracker, key string) (read.TicketContext, error) {
+	return l.read.Context(ctx, l.id, tracker, key)
 }
 
 func (l local) Brief(ctx context.Context, tracker feedback.Tracker, key string, revision uint64) (brief.Brief, error) {

@@ -57,6 +57,10 @@ type Workspace interface {
 	FeedbackItem(ctx context.Context, id string) (read.Item, error)
 	Tickets(ctx context.Context, limit int, cursor string) (read.Page[read.TicketHead], error)
 	Ticket(ctx context.Context, tracker feedback.Tracker, key string) (read.TicketDetail, error)
+	// TicketHead is Ticket without what is attached to it and how it moved, and cheaper.
+	TicketHead(ctx context.Context, tracker feedback.Tracker, key string) (read.TicketHead, error)
+	// TicketContext is a ticket's head, newest brief, and what changed since it was picked up.
+	TicketContext(ctx context.Context, tracker feedback.Tracker, key string) (read.TicketContext, error)
 	// Brief gives a revision of a ticket's brief, the newest for 0.
 	Brief(ctx context.Context, tracker feedback.Tracker, key string, revision uint64) (brief.Brief, error)
 	Changes(ctx context.Context, tracker feedback.Tracker, key string, since read.Since) (read.Changes, error)

@@ -50,6 +50,7 @@ type Evidence struct {
 	Quote  string
 	Text   string
 	Vector []float32
+	Near   bool // taken for being near to the ticket, not for being typical: it can suggest, and decides nothing
 }
 
 // Ruling is a person's pin or rejection of one cluster.
@@ -193,6 +194,7 @@ func Meaning(t Ticket, c Candidate) float64 {
 type weighed struct {
 	whole bag
 	parts []bag
+	near  []bag // of quotes that are not typical
 	lines []string
 }
 
@@ -202,6 +204,10 @@ func (c *Corpus) candidate(of Candidate) weighed {
 	for _, e := range of.Evidence {
 		first := head(e.Quote)
 		parts := []field{{first, titleTimes}, {strings.TrimPrefix(strings.TrimSpace(e.Quote), first), 1}}
+		if e.Near {
+			out.near = append(out.near, c.bagOf(parts...))
+			continue
+		}
 		fields = append(fields, parts...)
 		out.parts = append(out.parts, c.bagOf(parts...))
 		out.lines = append(out.lines, first)
@@ -234,7 +240,7 @@ func (w weighed) likeness(ticket bag) float64 {
 // best is the likeness of the luckiest quote: enough for a suggestion.
 func (w weighed) best(ticket bag) float64 {
 	best := 0.0
-	for _, p := range w.parts {
+	for _, p := range slices.Concat(w.parts, w.near) {
 		best = max(best, ticket.cosine(p))
 	}
 	return best

@@ -41,7 +41,7 @@ type words struct {
 	Source string    `json:"source"`
 	SaidAt time.Time `json:"said_at"`
 	URL    string    `json:"url,omitempty"`
-	Role   string    `json:"role,omitempty"` // need, quote, edge_case or question
+	Role   string    `json:"role,omitempty"` // need, quote, edge_case, opposed or question
 	Who    string    `json:"who,omitempty"`
 	Words  string    `json:"words"`
 }
@@ -149,17 +149,18 @@ func size(text string, data any) int {
 	return feedback.Tokens(text) + feedback.Tokens(string(b))
 }
 
-// fitting gives the largest answer within a budget: make is asked for smaller and
-// smaller ones, the share of what there is going from 1 down. The smallest is given
+// fitting gives nearly the largest answer within a budget. make is asked for all there is,
+// then for the share that should fit, and for less until it does. The smallest is given
 // where none fits.
 func fitting(budget int, make func(share float64) (string, any)) (string, any) {
 	share := 1.0
 	for {
 		text, data := make(share)
-		if size(text, data) <= budget || share < .02 {
+		is := size(text, data)
+		if is <= budget || share < .02 {
 			return text, data
 		}
-		share *= .8
+		share *= min(.95, .98*float64(budget)/float64(is))
 	}
 }
 

@@ -72,14 +72,13 @@ func (w *Workspace) attach(action feedback.Action) mcp.ToolHandlerFor[attachIn, 
 		if err != nil {
 			return nil, nil, err
 		}
-		ref := t.TicketHead
 		f, fresh, err := w.open(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
-		shown := ticketOf(f, ref)
-		out := decisionOut{head: headOf(f, fresh, ref.Revision), Ticket: &shown}
-		return w.take(ctx, req, out, feedback.Decision{Action: action, Cluster: in.Cluster, Tracker: ref.Tracker, Ticket: ref.Key, Reason: in.Reason})
+		shown := ticketOf(f, t)
+		out := decisionOut{head: headOf(f, fresh, t.Revision), Ticket: &shown}
+		return w.take(ctx, req, out, feedback.Decision{Action: action, Cluster: in.Cluster, Tracker: t.Tracker, Ticket: t.Key, Reason: in.Reason})
 	}
 }
 

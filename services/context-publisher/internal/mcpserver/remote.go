@@ -16,7 +16,6 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/api"
-	"github.com/throughline-dev/throughline/services/context-publisher/internal/brief"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/read"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/watch"
 )
@@ -160,18 +159,30 @@ func (r *Remote) Tickets(ctx context.Context, limit int, cursor string) (read.Pa
 	return page(get[api.List[read.TicketHead]](ctx, r, paged(limit, cursor), "tickets"))
 }
 
-// Ticket implements Backend.
-func (r *Remote) Ticket(ctx context.Context, tracker feedback.Tracker, key string) (read.TicketDetail, error) {
-	return get[read.TicketDetail](ctx, r, nil, "tickets", string(tracker), key)
+// TicketHead implements Backend.
+func (r *Remote) TicketHead(ctx context.Context, tracker feedback.Tracker, key string) (read.TicketHead, error) {
+	return get[read.TicketHead](ctx, r, nil, "tickets", string(tracker), key)
 }
 
-// Brief implements Backend.
-func (r *Remote) Brief(ctx context.Context, tracker feedback.Tracker, key string, revision uint64) (brief.Brief, error) {
-	q := url.Values{}
-	if revision > 0 {
-		q.Set("revision", strconv.FormatUint(revision, 10))
+// TicketContext implements Backend.
+func (r *Remote) TicketContext(ctx context.Context, tracker feedback.Tracker, key string) (read.TicketContext, error) {
+	head, err := r.TicketHead(ctx, tracker, key)
+	if err != nil {
+		return read.TicketContext{}, err
 	}
-	return get[brief.Brief](ctx, r, q, "tickets", string(tracker), key, "brief")
+	q := url.Values{}
+	if head.PickedUp > 0 {
+		q.Set("since", strconv.FormatUint(head.PickedUp, 10))
+	}
+	b, err := get[api.BriefAnswer](ctx, r, q, "tickets", string(tracker), key, "brief")
+	if err != nil {
+		return read.TicketContext{}, err
+	}
+	out := read.TicketContext{TicketHead: head, Brief: b.Brief}
+	if b.Changes != nil && head.PickedUp != b.Revision {
+		out.Since = &b.Changes.Changes
+	}
+	return out, nil
 }
 
 // Changes implements Backend.

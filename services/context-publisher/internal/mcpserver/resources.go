@@ -97,17 +97,17 @@ func (w *Workspace) listTicketBriefs(next mcp.MethodHandler) mcp.MethodHandler {
 
 // resolve finds the ticket of a brief's address. What is not there, or in another
 // workspace, is the same error.
-func (w *Workspace) resolve(ctx context.Context, uri string) (read.TicketDetail, error) {
+func (w *Workspace) resolve(ctx context.Context, uri string) (read.TicketHead, error) {
 	tracker, key, ok := ticketOfURI(uri)
 	if !ok {
-		return read.TicketDetail{}, mcp.ResourceNotFoundError(uri)
+		return read.TicketHead{}, mcp.ResourceNotFoundError(uri)
 	}
-	t, err := w.backend.Ticket(ctx, tracker, key)
+	t, err := w.backend.TicketHead(ctx, tracker, key)
 	if errors.Is(err, api.ErrNotFound) {
-		return read.TicketDetail{}, mcp.ResourceNotFoundError(uri)
+		return read.TicketHead{}, mcp.ResourceNotFoundError(uri)
 	}
 	if err != nil {
-		return read.TicketDetail{}, w.failed(ctx, "read brief", err)
+		return read.TicketHead{}, w.failed(ctx, "read brief", err)
 	}
 	return t, nil
 }
@@ -117,7 +117,7 @@ func (w *Workspace) readBrief(ctx context.Context, req *mcp.ReadResourceRequest)
 	if err != nil {
 		return nil, err
 	}
-	text, _, err := w.context(ctx, t, defaultBudget)
+	text, _, err := w.context(ctx, string(t.Tracker)+":"+t.Key, defaultBudget)
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/api"
-	"github.com/throughline-dev/throughline/services/context-publisher/internal/brief"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/read"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/watch"
 )
@@ -24,8 +23,8 @@ type Backend interface {
 	Feedback(ctx context.Context, q read.FeedbackQuery) (read.Page[read.Item], error)
 	FeedbackItem(ctx context.Context, id string) (read.Item, error)
 	Tickets(ctx context.Context, limit int, cursor string) (read.Page[read.TicketHead], error)
-	Ticket(ctx context.Context, tracker feedback.Tracker, key string) (read.TicketDetail, error)
-	Brief(ctx context.Context, tracker feedback.Tracker, key string, revision uint64) (brief.Brief, error)
+	TicketHead(ctx context.Context, tracker feedback.Tracker, key string) (read.TicketHead, error)
+	TicketContext(ctx context.Context, tracker feedback.Tracker, key string) (read.TicketContext, error)
 	Changes(ctx context.Context, tracker feedback.Tracker, key string, since read.Since) (read.Changes, error)
 	Decide(ctx context.Context, d feedback.Decision) (feedback.Decision, error)
 }

@@ -10,9 +10,9 @@ import (
 )
 
 // contextText writes a ticket's context as Markdown.
-func contextText(f *fence.Fence, h head, t read.TicketDetail, b brief.Brief, since *read.Changes) string {
+func contextText(f *fence.Fence, h head, t read.TicketHead, b brief.Brief, since *brief.Changes) string {
 	var s strings.Builder
-	ref := ticketOf(f, t.TicketHead)
+	ref := ticketOf(f, t)
 	fmt.Fprintf(&s, "# Customer context of %s %s\n\n%s\n%s\n\nTitle %s; status %s (%s).\n\n", ref.Tracker, ref.Key, h, f.Notice(), ref.Title, ref.Status, ref.Category)
 	if since != nil && len(since.Lines) > 0 {
 		weight := "Nothing of it matters for the work."
@@ -63,6 +63,7 @@ func contextText(f *fence.Fence, h head, t read.TicketDetail, b brief.Brief, sin
 	if len(b.Unknown) > 0 {
 		fmt.Fprintf(&s, "## Not known\n\n- %s\n\n", strings.Join(b.Unknown, "\n- "))
 	}
+	section(&s, f, "Customers who want the opposite, or are content", "opposed", b.Opposed)
 	section(&s, f, "Questions nobody answered", "question", b.Questions)
 	if len(b.Clusters) > 0 {
 		s.WriteString("## Why it ranks where it ranks\n\n")

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/api"
@@ -65,30 +68,42 @@ func candidates(ref string) []candidate {
 }
 
 // ticket finds the one ticket that a reference means.
-func (w *Workspace) ticket(ctx context.Context, ref string) (read.TicketDetail, error) {
+func (w *Workspace) ticket(ctx context.Context, ref string) (read.TicketHead, error) {
+	return find(ctx, w, ref, w.backend.TicketHead, func(t read.TicketHead) string { return t.Key })
+}
+
+// find asks every tracker that a reference may mean at once, and gives the one answer. named
+// is the key of an answer, "" for none.
+func find[T any](ctx context.Context, w *Workspace, ref string, ask func(context.Context, feedback.Tracker, string) (T, error), named func(T) string) (T, error) {
+	var none T
 	if len(ref) > 500 {
-		return read.TicketDetail{}, refusal("find ticket: the reference is too long")
+		return none, refusal("find ticket: the reference is too long")
 	}
 	all := candidates(ref)
 	if len(all) == 0 {
-		return read.TicketDetail{}, refusal("find ticket: write it as PROJ-123, jira:PROJ-123, owner/repo#1, its URL, or a branch name with the key in it")
+		return none, refusal("find ticket: write it as PROJ-123, jira:PROJ-123, owner/repo#1, its URL, or a branch name with the key in it")
 	}
-	var found []read.TicketDetail
-	for _, c := range all {
-		t, err := w.backend.Ticket(ctx, c.tracker, c.key)
-		switch {
-		case errors.Is(err, api.ErrNotFound):
-		case err != nil:
-			return read.TicketDetail{}, w.failed(ctx, "find ticket", err)
-		default:
-			found = append(found, t)
-		}
+	found := make([]T, len(all))
+	g, asking := errgroup.WithContext(ctx)
+	for i, c := range all {
+		g.Go(func() error {
+			t, err := ask(asking, c.tracker, c.key)
+			if errors.Is(err, api.ErrNotFound) {
+				return nil
+			}
+			found[i] = t
+			return err
+		})
 	}
+	if err := g.Wait(); err != nil {
+		return none, w.failed(ctx, "find ticket", err)
+	}
+	found = slices.DeleteFunc(found, func(t T) bool { return named(t) == "" })
 	switch len(found) {
 	case 0:
-		return read.TicketDetail{}, refusal("find ticket: no ticket with this key is known in this workspace; list_tickets shows the known ones")
+		return none, refusal("find ticket: no ticket with this key and a brief is known in this workspace; list_tickets shows the known ones")
 	case 1:
 		return found[0], nil
 	}
-	return read.TicketDetail{}, refusal("find ticket: more than one tracker has this key; write jira: or linear: before it")
+	return none, refusal("find ticket: more than one tracker has this key; write jira: or linear: before it")
 }

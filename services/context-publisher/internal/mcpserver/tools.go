@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/pkg/fence"
@@ -100,11 +101,7 @@ func (w *Workspace) getTicketContext(ctx context.Context, _ *mcp.CallToolRequest
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := w.ticket(ctx, in.Ticket)
-	if err != nil {
-		return nil, nil, err
-	}
-	text, data, err := w.context(ctx, t, budget)
+	text, data, err := w.context(ctx, in.Ticket, budget)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -112,35 +109,50 @@ func (w *Workspace) getTicketContext(ctx context.Context, _ *mcp.CallToolRequest
 }
 
 // context answers what is known for a ticket within a budget.
-func (w *Workspace) context(ctx context.Context, t read.TicketDetail, budget int) (string, any, error) {
-	f, fresh, err := w.open(ctx)
+func (w *Workspace) context(ctx context.Context, ref string, budget int) (string, any, error) {
+	f, err := fence.New(w.Random)
 	if err != nil {
-		return "", nil, err
+		return "", nil, w.failed(ctx, "begin an answer", err)
 	}
-	b, err := w.backend.Brief(ctx, t.Tracker, t.Key, 0)
-	if err != nil {
+	var c read.TicketContext
+	var fresh api.Freshness
+	g, asking := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		c, err = find(asking, w, ref, w.backend.TicketContext, func(c read.TicketContext) string { return c.Key })
+		return err
+	})
+	g.Go(func() (err error) {
+		fresh, err = w.backend.Freshness(asking)
+		return err
+	})
+	if err := g.Wait(); err != nil {
 		return "", nil, w.failed(ctx, "read the ticket's brief", err)
 	}
-	var since *read.Changes
-	if t.PickedUp > 0 && t.PickedUp != b.Revision {
-		c, err := w.backend.Changes(ctx, t.Tracker, t.Key, read.Since{Revision: t.PickedUp})
-		if err != nil {
-			return "", nil, w.failed(ctx, "compare the ticket's brief", err)
-		}
-		since = &c
-	}
-	fresh.Position, fresh.AsOf = b.Position, b.AsOf
-	h := headOf(f, fresh, b.Revision)
+	fresh.Position, fresh.AsOf = c.Brief.Position, c.Brief.AsOf
+	h := headOf(f, fresh, c.Brief.Revision)
 	text, data := fitting(budget, func(share float64) (string, any) {
-		fit := brief.Fit(b, max(brief.MinBudget, int(share*float64(budget))))
-		return contextText(f, h, t, fit, since), contextData(f, h, t, fit)
+		b := cut(c.Brief, share)
+		return contextText(f, h, c.TicketHead, b, c.Since), contextData(f, h, c.TicketHead, b)
 	})
 	return text, data, nil
 }
 
-func contextData(f *fence.Fence, h head, t read.TicketDetail, b brief.Brief) contextOut {
+// cut is the first share of each list of a brief, which are in the order of their worth,
+// with what is left out counted.
+func cut(b brief.Brief, share float64) brief.Brief {
+	full := b
+	b.Need, b.Quotes, b.EdgeCases, b.Questions = part(b.Need, share), part(b.Quotes, share), part(b.EdgeCases, share), part(b.Questions, share)
+	b.Opposed = part(b.Opposed, share)
+	b.Asking.People, b.Clusters, b.Suggested = part(b.Asking.People, share), part(b.Clusters, share), part(b.Suggested, share)
+	b.Omitted.Quotes += len(full.Need) + len(full.Quotes) + len(full.Opposed) + len(full.Questions) - len(b.Need) - len(b.Quotes) - len(b.Opposed) - len(b.Questions)
+	b.Omitted.EdgeCases += len(full.EdgeCases) - len(b.EdgeCases)
+	b.Omitted.People += len(full.Asking.People) - len(b.Asking.People)
+	return b
+}
+
+func contextData(f *fence.Fence, h head, t read.TicketHead, b brief.Brief) contextOut {
 	out := contextOut{
-		head: h, Ticket: ticketOf(f, t.TicketHead), Changed: t.Changed, PickedUp: t.PickedUp,
+		head: h, Ticket: ticketOf(f, t), Changed: t.Changed, PickedUp: t.PickedUp,
 		Voices: b.Asking.Voices, Accounts: b.Asking.Accounts, Worth: append([]brief.Money{}, b.Asking.Worth...),
 		Severity: b.Severity.Level, Trend: b.Trend.Word, Quotes: []words{}, EdgeCases: []edgeCase{}, Unknown: append([]string{}, b.Unknown...),
 		Clusters: []clusterRef{}, Suggested: []clusterRef{},
@@ -151,6 +163,9 @@ func contextData(f *fence.Fence, h head, t read.TicketDetail, b brief.Brief) con
 	}
 	for _, q := range b.Quotes {
 		out.Quotes = append(out.Quotes, wordsOf(f, "quote", q))
+	}
+	for _, q := range b.Opposed {
+		out.Quotes = append(out.Quotes, wordsOf(f, "opposed", q))
 	}
 	for _, q := range b.Questions {
 		out.Quotes = append(out.Quotes, wordsOf(f, "question", q))
@@ -213,7 +228,7 @@ func (w *Workspace) whatChanged(ctx context.Context, _ *mcp.CallToolRequest, in 
 	}
 	h := headOf(f, fresh, c.To)
 	return result(fitting(defaultBudget, func(share float64) (string, any) {
-		out := changesOut{head: h, Ticket: ticketOf(f, t.TicketHead), Since: c.From, Material: c.Material, Lines: append([]string{}, c.Lines...),
+		out := changesOut{head: h, Ticket: ticketOf(f, t), Since: c.From, Material: c.Material, Lines: append([]string{}, c.Lines...),
 			Quotes: []words{}, EdgeCases: []edgeCase{}, Withdrawn: append([]string{}, c.Withdrawn...)}
 		quotes, edges, questions := part(c.Quotes, share), part(c.EdgeCases, share), part(c.Questions, share)
 		out.LeftOut = len(c.Quotes) - len(quotes) + len(c.EdgeCases) - len(edges) + len(c.Questions) - len(questions)

@@ -19,12 +19,9 @@ import (
 // them again.
 const blockFormat = "1"
 
-// The wait before a tracker that failed without saying how long to wait is tried again:
-// doubled with each attempt up to the longest.
-const (
-	firstPause   = 2 * time.Second
-	longestPause = 5 * time.Minute
-)
+// longestPause bounds the wait before a tracker that failed without saying how long to wait
+// is tried again: Options.Pause, doubled with each attempt.
+const longestPause = 5 * time.Minute
 
 // block makes a ticket show its newest brief. The ledger is written before (the intent)
 // and after (what the vendor gave), each by compare-and-set, so that a crash between finds
@@ -172,7 +169,7 @@ func (e *entry) failed(ctx context.Context, err error, attempt int) error {
 	e.metrics.blocks.WithLabelValues(e.connection, "delayed").Inc()
 	pause, asked := tracker.RetryAfter(err)
 	if !asked {
-		pause = min(firstPause<<min(attempt-1, 10), longestPause)
+		pause = min(e.Pause<<min(attempt-1, 10), longestPause)
 	}
 	return bus.RetryAfter(err, pause)
 }

@@ -18,10 +18,12 @@ import (
 
 // What is looked at to attach and to build a brief. Counts of people are of all signals.
 const (
-	nearClusters    = 40  // candidates by meaning
-	evidencePer     = 12  // signals of a candidate, the most typical
-	sampledPer      = 120 // signals of an attached cluster, the most typical
-	sampledNewest   = 120 // and the newest of all attached ones
+	nearClusters    = 40   // candidates by meaning
+	evidencePer     = 12   // signals of a candidate, the most typical
+	nearSignals     = 60   // evidence by meaning, whatever cluster it is in
+	newestSignals   = 5000 // among which it is looked for
+	sampledPer      = 120  // signals of an attached cluster, the most typical
+	sampledNewest   = 120  // and the newest of all attached ones
 	maxVoices       = 20000
 	maxNamingItems  = 200
 	maxForeignItems = 2000
@@ -75,6 +77,39 @@ func (s *shard) near(ctx context.Context, ws string, t attach.Ticket) (ids []str
 	return ids, err
 }
 
+// signals lists the signals nearest to a ticket by meaning among the newest of a workspace:
+// a large cluster's typical quotes need not be those that are about the ticket.
+func (s *shard) signals(ctx context.Context, ws string, t attach.Ticket) (ids []string, err error) {
+	if len(t.Vector) == 0 {
+		return nil, nil
+	}
+	err = s.query(ctx, "find near signals", fmt.Sprintf(`SELECT id FROM signals FINAL WHERE workspace = ? AND id IN (
+			SELECT id FROM signals FINAL WHERE workspace = ? AND space = ? ORDER BY said_at DESC, id LIMIT %d) AND length(vector) = %d
+		ORDER BY cosineDistance(vector, ?), id LIMIT %d`, newestSignals, len(t.Vector), nearSignals), []any{ws, ws, t.Space, t.Vector},
+		func(scan func(...any) error) error {
+			var id string
+			err := scan(&id)
+			ids = append(ids, id)
+			return err
+		})
+	return ids, err
+}
+
+// holding lists the clusters that signals are in.
+func (s *shard) holding(ctx context.Context, ws string, signals []string) (ids []string, err error) {
+	if len(signals) == 0 {
+		return nil, nil
+	}
+	err = s.query(ctx, "find clusters of signals", `SELECT DISTINCT cluster FROM assignments FINAL WHERE workspace = ? AND signal IN ? ORDER BY cluster`, []any{ws, signals},
+		func(scan func(...any) error) error {
+			var id string
+			err := scan(&id)
+			ids = append(ids, id)
+			return err
+		})
+	return ids, err
+}
+
 // naming lists the clusters with a signal of an item that names the ticket.
 func (s *shard) naming(ctx context.Context, t feedback.Ticket) (ids []string, err error) {
 	if len(t.Key) < 4 {
@@ -96,9 +131,9 @@ func (s *shard) naming(ctx context.Context, t feedback.Ticket) (ids []string, er
 	return ids, err
 }
 
-// candidates loads clusters that may be attached, with evidence. Retired and ignored ones
-// are left out.
-func (s *shard) candidates(ctx context.Context, ws string, ids []string) ([]attach.Candidate, error) {
+// candidates loads clusters that may be attached, with evidence: their most typical signals
+// and those of near that they hold. Retired and ignored ones are left out.
+func (s *shard) candidates(ctx context.Context, ws string, ids, near []string) ([]attach.Candidate, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -117,16 +152,20 @@ func (s *shard) candidates(ctx context.Context, ws string, ids []string) ([]atta
 		return nil, err
 	}
 	err = s.query(ctx, "load evidence", fmt.Sprintf(`WITH picked AS (
-			SELECT signal, cluster, item, similarity FROM assignments FINAL WHERE workspace = ? AND cluster IN ?
-			ORDER BY similarity DESC, signal LIMIT %d BY cluster)
-		SELECT picked.cluster, s.id, s.quote, s.vector, i.text FROM picked
+			SELECT signal, cluster, item, similarity, typical > %d AS near FROM (
+				SELECT signal, cluster, item, similarity, row_number() OVER (PARTITION BY cluster ORDER BY similarity DESC, signal) AS typical
+				FROM assignments FINAL WHERE workspace = ? AND cluster IN ?)
+			WHERE typical <= %d OR signal IN ?)
+		SELECT picked.cluster, picked.near, s.id, s.quote, s.vector, i.text FROM picked
 		INNER JOIN (SELECT id, quote, vector FROM signals FINAL WHERE workspace = ? AND id IN (SELECT signal FROM picked)) AS s ON s.id = picked.signal
 		INNER JOIN (SELECT id, text FROM items FINAL WHERE workspace = ? AND id IN (SELECT item FROM picked)) AS i ON i.id = picked.item
-		ORDER BY picked.cluster, picked.similarity DESC, s.id`, evidencePer), []any{ws, ids, ws, ws},
+		ORDER BY picked.cluster, picked.similarity DESC, s.id`, evidencePer, evidencePer), []any{ws, ids, append([]string{""}, near...), ws, ws},
 		func(scan func(...any) error) error {
 			var cluster string
 			var e attach.Evidence
-			err := scan(&cluster, &e.Signal, &e.Quote, &e.Vector, &e.Text)
+			var near uint8
+			err := scan(&cluster, &near, &e.Signal, &e.Quote, &e.Vector, &e.Text)
+			e.Near = near != 0
 			if i, ok := at[cluster]; ok {
 				out[i].Evidence = append(out[i].Evidence, e)
 			}

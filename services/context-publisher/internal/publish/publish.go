@@ -48,8 +48,9 @@ type Options struct {
 	Holder     string // names this process, for leases
 	PublicURL  string // what links in blocks start with; empty writes no link
 	Gather     time.Duration
-	Budget     int // tokens of a brief; 0 means brief.DefaultBudget
-	Block      int // tokens of a tracker's block; 0 means 1500
+	Budget     int           // tokens of a brief; 0 means brief.DefaultBudget
+	Block      int           // tokens of a tracker's block; 0 means 1500
+	Pause      time.Duration // the first wait after a tracker failed without asking for one; 0 means 2 s
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	Now        func() time.Time
@@ -73,6 +74,9 @@ func New(ctx context.Context, o Options) (*Publisher, error) {
 	}
 	if o.Block == 0 {
 		o.Block = 1500
+	}
+	if o.Pause == 0 {
+		o.Pause = 2 * time.Second
 	}
 	p := &Publisher{Options: o}
 	var err error

@@ -79,7 +79,7 @@ func setUp(t *testing.T) *bench {
 	x.start = func() func() {
 		p, err := publish.New(t.Context(), publish.Options{
 			Bus: b, Store: db, Embedder: embed.Lexical(), Trackers: map[string]tracker.Tracker{"acme-jira": writes}, Workspaces: []string{"acme"},
-			Holder: "test", PublicURL: "https://throughline.example", Gather: 200 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+			Holder: "test", PublicURL: "https://throughline.example", Gather: 200 * time.Millisecond, Pause: 10 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 			Registerer: prometheus.NewRegistry(), Now: x.clock.now,
 		})
 		if err != nil {
@@ -567,4 +567,25 @@ func loud(t *testing.T) *bus.Bus {
 		t.Fatal(err)
 	}
 	return b
+}
+
+func TestATicketIsOfferedALargeClusterThatAFewQuotesNearItAreIn(t *testing.T) {
+	t.Parallel()
+	x := setUp(t)
+	var sayings []worldtest.Saying
+	for i := range 30 {
+		sayings = append(sayings, worldtest.Saying{Cluster: "clu_big", Customer: fmt.Sprint("c", i), Text: fmt.Sprintf("the app is bad and sad and slow, version %d", i), At: said})
+	}
+	sayings = append(sayings, worldtest.Saying{Cluster: "clu_big", Customer: "ann", Text: "downloaded songs will not play offline in the train", At: said})
+	x.Say(t, sayings...)
+	x.start()
+	x.ticket(t, event.TicketCreated, feedback.Ticket{Key: "PROJ-8", Version: 1, Title: "Downloaded songs will not play offline", Status: "To Do", Category: feedback.Open})
+	x.revised(t)
+	detail, err := x.read.Ticket(t.Context(), "acme", feedback.Jira, "PROJ-8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(detail.Attachments) != 1 || detail.Attachments[0].Mode != feedback.Suggested {
+		t.Errorf("attachments %+v", detail.Attachments)
+	}
 }

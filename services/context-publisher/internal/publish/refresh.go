@@ -153,6 +153,17 @@ func (s *shard) match(ctx context.Context, a address, t feedback.Ticket, at atta
 		}
 		ids = append(ids, near...)
 	}
+	signals, err := s.signals(ctx, a.workspace, at)
+	if err != nil {
+		return nil, err
+	}
+	if t.Category != feedback.Done {
+		holding, err := s.holding(ctx, a.workspace, signals)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, holding...)
+	}
 	for id := range known {
 		ids = append(ids, id)
 	}
@@ -160,7 +171,7 @@ func (s *shard) match(ctx context.Context, a address, t feedback.Ticket, at atta
 		ids = append(ids, id)
 	}
 	slices.Sort(ids)
-	candidates, err := s.candidates(ctx, a.workspace, slices.Compact(ids))
+	candidates, err := s.candidates(ctx, a.workspace, slices.Compact(ids), signals)
 	if err != nil {
 		return nil, err
 	}

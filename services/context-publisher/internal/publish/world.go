@@ -68,7 +68,7 @@ func (s *shard) concerned(ctx context.Context, ws string, clusters []string, pos
 	if err := rows.Err(); err != nil {
 		return nil, query.Failed("find tickets of clusters", err)
 	}
-	candidates, err := s.candidates(ctx, ws, clusters)
+	candidates, err := s.candidates(ctx, ws, clusters, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -94,6 +94,14 @@ func (r *Reader) Watermark(ctx context.Context, ws string) (position uint64, asO
 	return position, asOf.UTC(), nil
 }
 
+// stored is how the store calls the status that is asked for: an open cluster is active.
+func stored(status string) string {
+	if status == "open" {
+		return "active"
+	}
+	return status
+}
+
 const clusterColumns = `id, name, name_pinned, status, kind, kinds, sources, medoid, signals, items, voices, accounts, worth,
 	first_seen, last_seen, position`
 
@@ -134,7 +142,7 @@ func (r *Reader) Clusters(ctx context.Context, ws string, q ClusterQuery) (Page[
 		add("kind = ?", q.Kind)
 	}
 	if q.Status != "" {
-		add("status = ?", q.Status)
+		add("status = ?", stored(q.Status))
 	} else {
 		add("status != 'ignored'")
 	}

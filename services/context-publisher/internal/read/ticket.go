@@ -201,12 +201,24 @@ func (r *Reader) stored(ctx context.Context, ws string, tracker feedback.Tracker
 // Withdrawn tells which of a brief's quotes no longer exist. An item that was edited keeps
 // its other signals, so both items and signals are asked for.
 func Withdrawn(ctx context.Context, db *store.DB, ws string, b brief.Brief) (func(brief.Quote) bool, error) {
-	items, signals := brief.Sources(b)
-	live, err := existing(ctx, db, "items", ws, items)
-	if err != nil {
-		return nil, err
+	return withdrawn(ctx, db, ws, b)
+}
+
+// withdrawn is Withdrawn for several briefs at once.
+func withdrawn(ctx context.Context, db *store.DB, ws string, briefs ...brief.Brief) (func(brief.Quote) bool, error) {
+	var items, signals []string
+	for _, b := range briefs {
+		i, s := brief.Sources(b)
+		items, signals = append(items, i...), append(signals, s...)
 	}
-	said, err := existing(ctx, db, "signals", ws, signals)
+	var live, said map[string]bool
+	err := pair(ctx, func(ctx context.Context) (err error) {
+		live, err = existing(ctx, db, "items", ws, items)
+		return err
+	}, func(ctx context.Context) (err error) {
+		said, err = existing(ctx, db, "signals", ws, signals)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +231,10 @@ func existing(ctx context.Context, db *store.DB, table, ws string, ids []string)
 		return out, nil
 	}
 	var there []string
-	if err := db.Conn().QueryRow(ctx, `SELECT groupArray(id) FROM `+table+` FINAL WHERE workspace = ? AND id IN ?`, ws, ids).Scan(&there); err != nil {
+	// By hand what FINAL does: it would merge all columns of every row that it looks at.
+	version := map[string]string{"items": "revision", "signals": "version"}[table]
+	if err := db.Conn().QueryRow(ctx, `SELECT groupArray(id) FROM (SELECT id FROM `+table+` WHERE workspace = ? AND id IN ?
+		GROUP BY id HAVING argMax(deleted, `+version+`) = 0)`, ws, ids).Scan(&there); err != nil {
 		return nil, failed("look for "+table, err)
 	}
 	for _, id := range there {

@@ -12,6 +12,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/pkg/store"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/replay"
 )
 
 // Inserter writes rows durably; store.DB is one.
@@ -35,6 +36,9 @@ func (h Handler) Handle(ctx context.Context, batch []bus.Message) []error {
 		if err != nil {
 			errs[i] = bus.Permanent(errors.New("read delivery: malformed event"))
 			continue
+		}
+		if d.Headers[replay.Header] != "" {
+			continue // the archive is where it comes from
 		}
 		headers := d.Headers
 		if headers == nil {

@@ -47,10 +47,20 @@ func (t *Trace) Empty() bool { return len(t.ids)+len(t.people)+len(t.texts) == 0
 // Identify adds ids of ours: of the customer, of their items, of their signals.
 func (t *Trace) Identify(ids ...string) { add(t.ids, ids...) }
 
-// Person adds what a vendor calls the person: an id or an e-mail address.
+// minID is how long a vendor's id must be to tell a person from another vendor's or the
+// sender's own: "42" is anybody.
+const minID = 8
+
+// Person adds what a vendor calls the person: an id, which counts if it is long enough to
+// be nobody else's, or an e-mail address.
 func (t *Trace) Person(ids ...string) {
 	for _, id := range ids {
-		add(t.people, strings.ToLower(strings.TrimSpace(id)))
+		switch id = strings.TrimSpace(id); {
+		case strings.Contains(id, "@"):
+			add(t.people, strings.ToLower(id))
+		case len(id) >= minID:
+			add(t.people, id)
+		}
 	}
 }
 
@@ -275,7 +285,7 @@ func (t *Trace) owns(object map[string]any) bool {
 		case json.Number:
 			id = v.String()
 		}
-		if t.ids[id] || id != "" && t.people[strings.ToLower(id)] {
+		if t.ids[id] || t.people[id] || strings.Contains(id, "@") && t.people[strings.ToLower(id)] {
 			return true
 		}
 	}

@@ -12,7 +12,7 @@ func ada() *trace.Trace {
 	t.Said("The zebrafish export fails after the third page of invoices")
 	t.Said("ok")
 	t.Said("<p>Never again &amp; goodbye, Kaleidoscope</p>")
-	t.Person("U123", "Ada@Initech.example")
+	t.Person("U0123456789", "u9", "Ada@Initech.example")
 	t.Identify("cus_aaaaaaaaaaaaaaaaaaaaaaaaaa", "itm_aaaaaaaaaaaaaaaaaaaaaaaaaa")
 	t.Spare("Our export of invoices fails as well, never mind the message")
 	return t
@@ -43,8 +43,8 @@ func TestTracesAreFoundAndOthersWordsStay(t *testing.T) {
 
 func TestJSONKeepsItsShape(t *testing.T) {
 	t.Parallel()
-	in := `{"type":"message","seq":12345678901234567890,"event":{"user":"U123","ts":"1.5","text":"yes","blocks":[{"type":"text","text":"yes"}]},` +
-		`"parts":[{"body":"<p>zebrafish export</p>","author":{"id":"u123","name":"Ada"}},{"body":"hello","author":{"id":"u9","name":"Bob"}}],` +
+	in := `{"type":"message","seq":12345678901234567890,"event":{"user":"U0123456789","ts":"1.5","text":"yes","blocks":[{"type":"text","text":"yes"}]},` +
+		`"parts":[{"body":"<p>zebrafish export</p>","author":{"id":"U0123456789","name":"Ada"}},{"body":"hello","author":{"id":"u9","name":"Bob"}}],` +
 		`"messages":"[{\"text\":\"ok\"},{\"text\":\"fine\"}]","item":{"id":"itm_aaaaaaaaaaaaaaaaaaaaaaaaaa","revision":2,"text":"a","customer":{"id":"cus_aaaaaaaaaaaaaaaaaaaaaaaaaa","name":"Ada"}}}`
 	out, found := ada().Blank(in)
 	if !found {
@@ -55,7 +55,7 @@ func TestJSONKeepsItsShape(t *testing.T) {
 			t.Errorf("%s is still there: %s", gone, out)
 		}
 	}
-	for _, kept := range []string{`"type":"message"`, "12345678901234567890", `"ts":"1.5"`, `"user":"U123"`, "hello", "Bob", "fine", "itm_aaaaaaaaaaaaaaaaaaaaaaaaaa", `"revision":2`, `"type":"text"`} {
+	for _, kept := range []string{`"type":"message"`, "12345678901234567890", `"ts":"1.5"`, `"user":"U0123456789"`, "hello", "Bob", "fine", "itm_aaaaaaaaaaaaaaaaaaaaaaaaaa", `"revision":2`, `"type":"text"`} {
 		if !strings.Contains(out, kept) {
 			t.Errorf("%s is gone: %s", kept, out)
 		}

@@ -20,9 +20,9 @@ type evalCommand struct {
 	Extract  evalExtract  `cmd:"" help:"Find the signals of JSONL {id, text, signals?}; span F1, signals per item, items per second."`
 	Burst    evalBurst    `cmd:"" help:"Find planted bursts in a JSONL stream {id, ts, text, label, account}; found within 6 hours, precision."`
 	Name     evalName     `cmd:"" help:"Name each label of JSONL {text, label} as a cluster is named; how well names tell labels apart."`
-	Growth   evalGrowth   `cmd:"" help:"Cluster a million signals made of the texts of JSONL {text}; time, memory and restart at each size."`
 	Attach   evalAttach   `cmd:"" help:"Match feedback JSONL {id, text, ticket?} to tickets; recall, MRR, precision and coverage of what is attached without asking."`
 	Handoff  evalHandoff  `cmd:"" help:"Play a folder of handoff scenarios; facts told within 1,000 and 4,000 tokens, beside two baselines."`
+	Growth   evalGrowth   `cmd:"" help:"Cluster a million signals made of the texts of JSONL {text}; time, memory and restart at each size."`
 }
 
 // evalFlags are shared by the evaluations.

@@ -250,6 +250,33 @@ func (w *Workspace) Ticket(_ context.Context, tracker feedback.Tracker, key stri
 	return read.TicketDetail{}, api.ErrNotFound
 }
 
+// TicketHead implements api.Workspace.
+func (w *Workspace) TicketHead(ctx context.Context, tracker feedback.Tracker, key string) (read.TicketHead, error) {
+	t, err := w.Ticket(ctx, tracker, key)
+	return t.TicketHead, err
+}
+
+// TicketContext implements api.Workspace.
+func (w *Workspace) TicketContext(ctx context.Context, tracker feedback.Tracker, key string) (read.TicketContext, error) {
+	t, err := w.Ticket(ctx, tracker, key)
+	if err != nil {
+		return read.TicketContext{}, err
+	}
+	b, err := w.Brief(ctx, tracker, key, 0)
+	if err != nil {
+		return read.TicketContext{}, err
+	}
+	out := read.TicketContext{TicketHead: t.TicketHead, Brief: b}
+	if t.PickedUp > 0 && t.PickedUp != b.Revision {
+		c, err := w.Changes(ctx, tracker, key, read.Since{Revision: t.PickedUp})
+		if err != nil {
+			return read.TicketContext{}, err
+		}
+		out.Since = &c.Changes
+	}
+	return out, nil
+}
+
 // Brief implements api.Workspace.
 func (w *Workspace) Brief(_ context.Context, tracker feedback.Tracker, key string, revision uint64) (brief.Brief, error) {
 	all := w.briefs[string(tracker)+":"+key]
@@ -413,6 +440,8 @@ func (w *World) FillWith(id, words string) *Workspace {
 		for j := range b.Asking.People {
 			b.Asking.People[j].Plan, b.Asking.People[j].Segment = words, words
 		}
+		b.Opposed = append(b.Opposed, b.Need...)
+		b.Opposed[0].Text, b.Opposed[0].Name = words, words
 		b.Questions = append(b.Questions, b.Need...)
 		b.Questions[len(b.Questions)-1].Text, b.Questions[len(b.Questions)-1].URL = words, "https://hooks.example/"+words
 	}
