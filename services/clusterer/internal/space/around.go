@@ -22,9 +22,8 @@ func (s *Space) Around(signalID string) []Near {
 			}
 		}
 	}
-	n := &s.nodes[s.items[at].node]
 	say(s.items[at].node, 1)
-	for _, near := range n.near {
+	for _, near := range s.around(s.items[at].node) {
 		say(near.node, float64(near.similarity))
 	}
 	return out
