@@ -96,6 +96,9 @@ eval: build models ## measure quality on the bundled sets (DATA=DIR adds others)
 bench: install ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem work
 
+bench-cluster: build ## what a signal costs among 10,000, 100,000 and 1,000,000 (several minutes)
+	$(BIN)/throughline eval growth --embed lexical --input services/standalone/internal/demo/feedback.jsonl --output /dev/null
+
 soak: install build ## twenty thousand webhooks, shuffled and doubled, through three kill -9s (SOAK=N for another number)
 	go test ./services/standalone/e2e -run TestThreeKillsChangeNoItem -count 1 -v -timeout 30m -deliveries $(SOAK)
 

@@ -35,7 +35,7 @@ type Stream struct {
 // so that growing is configuration.
 var Topology = []Stream{
 	{Deliveries, []string{"deliveries.*.*.*"}, "ingestor", "one inbound request as it came", 7 * 24 * time.Hour, 30 * time.Minute},
-	{Items, []string{"items.*.*"}, "ingestor", "feedback items, accounts and erasures, decoded", 30 * 24 * time.Hour, 30 * time.Minute},
+	{Items, []string{"items.*.*"}, "ingestor; classifier (items read again)", "feedback items, accounts and erasures, decoded", 30 * 24 * time.Hour, 30 * time.Minute},
 	{Tickets, []string{"tickets.*.*"}, "ingestor", "tickets as they move", 30 * 24 * time.Hour, 30 * time.Minute},
 	{Signals, []string{"signals.*.*", "decisions.*.*"}, "classifier; context-publisher (decisions)", "what the clusterer takes: classified items and people's decisions", 30 * 24 * time.Hour, 30 * time.Minute},
 	{Worlds, []string{"worlds.*.*"}, "clusterer", "what one input changed in a workspace's clusters", 30 * 24 * time.Hour, 30 * time.Minute},

@@ -16,14 +16,17 @@
 package classifier
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/bus"
 	"github.com/throughline-dev/throughline/pkg/config"
 	"github.com/throughline-dev/throughline/pkg/embed"
@@ -40,15 +43,19 @@ type Config struct {
 	// Chat is the model that extracts, where its provider is "openai"; otherwise the heads
 	// that ship with the service do.
 	Chat config.Chat
+	// RereadEvery is how often items that the chat model could not read are looked for; 0
+	// means every minute.
+	RereadEvery time.Duration
 }
 
-// Deps is what the classifier works with. All of it is required but Now.
+// Deps is what the classifier works with. All of it is required but Keyring and Now.
 type Deps struct {
 	Bus        *bus.Bus
 	Store      *store.DB
 	Embedder   embed.Embedder
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
+	Keyring    *access.Keyring  // who may correct signals; without one there are no routes
 	Now        func() time.Time // the clock; nil means time.Now
 }
 
@@ -61,7 +68,10 @@ type Service struct {
 	reader  *reader
 	metrics *metrics
 
-	workspaces []string
+	corrections *corrections
+	keyring     *access.Keyring
+	workspaces  []string
+	rereadEvery time.Duration
 }
 
 // batchSize is how many events are worked on at once: their spans are embedded in one call
@@ -99,16 +109,35 @@ func New(c Config, d Deps) (*Service, error) {
 	if space := d.Embedder.Space().ID(); space != j.Space() {
 		d.Logger.Info("kinds and sentiment are judged by words alone: the heads know another embedding space", "space", space, "heads", j.Space())
 	}
-	return &Service{bus: d.Bus, store: d.Store, log: d.Logger, now: d.Now, reader: r, metrics: m, workspaces: c.Workspaces}, nil
+	own := &corrections{store: d.Store, space: d.Embedder.Space().ID(), now: d.Now, heads: map[string]learnt{}}
+	r.own = own.head
+	return &Service{
+		bus: d.Bus, store: d.Store, log: d.Logger, now: d.Now, reader: r, metrics: m,
+		corrections: own, keyring: d.Keyring, workspaces: c.Workspaces, rereadEvery: cmp.Or(c.RereadEvery, time.Minute),
+	}, nil
 }
 
 // Run classifies until ctx ends. It leaves what it has not settled to be delivered again, to
 // this process or another.
 func (s *Service) Run(ctx context.Context) error {
+	if s.reader.chat != nil {
+		ctx, cancel := context.WithCancel(ctx)
+		var rereading sync.WaitGroup
+		defer rereading.Wait()
+		defer cancel()
+		rereading.Go(func() { s.reread(ctx) })
+	}
 	return s.bus.Consume(ctx, bus.Consumer{
 		Durable: bus.Classifier, Stream: bus.Items, Batch: batchSize, Attempts: 3,
 	}, s.handle)
 }
 
-// Register adds the classifier's routes to mux: it has none of its own.
-func (s *Service) Register(*http.ServeMux) {}
+// Register adds the classifier's routes to mux: what people say that a signal is.
+func (s *Service) Register(mux *http.ServeMux) {
+	if s.keyring == nil {
+		return
+	}
+	mux.Handle("POST /v1/signals/{id}/correction", s.keyring.Require(access.Decide, http.HandlerFunc(s.correct)))
+	mux.Handle("DELETE /v1/signals/{id}/correction", s.keyring.Require(access.Decide, http.HandlerFunc(s.uncorrect)))
+	mux.Handle("GET /v1/corrections", s.keyring.Require(access.Read, http.HandlerFunc(s.tellCorrections)))
+}

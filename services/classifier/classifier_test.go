@@ -44,6 +44,7 @@ type world struct {
 	store   *store.DB
 	metrics *prometheus.Registry
 	results <-chan bus.Message
+	service *classifier.Service // the last that was run
 	sent    int
 }
 
@@ -73,6 +74,7 @@ func (w *world) run(options ...option) (stop func()) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.service = s
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -607,5 +609,54 @@ func TestAHostileModelLosesAndInventsNothing(t *testing.T) {
 	}
 	if cost := w.counter("throughline_classifier_model_cost_total"); cost < 3*120e-6 {
 		t.Errorf("cost %v is not counted", cost)
+	}
+}
+
+// What the heads read because the model was away, the model reads once it is back.
+func TestWhatTheModelCouldNotReadIsReadAgain(t *testing.T) {
+	t.Parallel()
+	var back atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		if !back.Load() {
+			rw.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		_ = json.NewEncoder(rw).Encode(map[string]any{
+			"choices": []any{map[string]any{"message": map[string]any{"content": `{"signals":[{"quote":"export crashes","kind":"bug","confidence":0.9,"severity":0.9}]}`}}},
+		})
+	}))
+	t.Cleanup(server.Close)
+	w := start(t, func(c *classifier.Config, _ *classifier.Deps) {
+		c.RereadEvery = 10 * time.Millisecond
+		c.Chat = config.Chat{Provider: "openai", BaseURL: server.URL, Model: "m", AskBelow: 1, Attempts: 1}
+	})
+	i := item(itemID, 1, "The CSV export crashes every time.")
+	first := w.sendItem(i)
+	if got := w.await(); got.Reading.By != event.Heads || len(got.Signals) != 1 || got.ItemSequence != first {
+		t.Fatalf("while the model is away: %+v", got.Reading)
+	}
+	back.Store(true)
+	// The ingestor's row says that the item is still the same.
+	row := []any{workspace, itemID, uint64(1)}
+	if err := w.store.Insert(t.Context(), "items", []string{"workspace", "id", "revision"}, [][]any{row}, "item"); err != nil {
+		t.Fatal(err)
+	}
+	got := w.await()
+	for got.Reading.By == event.Heads { // it may have been tried before the model was back
+		got = w.await()
+	}
+	if len(got.Signals) != 1 || got.Signals[0].Quote != "export crashes" || got.Item.Revision != 1 {
+		t.Fatalf("read again: %+v", got.Signals)
+	}
+	rows := w.rows(itemID)
+	if len(rows) != 1 || rows[got.Signals[0].ID].Version != got.ItemSequence {
+		t.Errorf("rows after the second reading: %+v", rows)
+	}
+	var waiting uint64
+	if err := w.store.Conn().QueryRow(t.Context(), `SELECT count() FROM readings FINAL WHERE wanting = 1`).Scan(&waiting); err != nil || waiting != 0 {
+		t.Errorf("%d items wait, want none (%v)", waiting, err)
+	}
+	if n := w.counter("throughline_classifier_rereads_total"); n < 1 {
+		t.Errorf("%v readings counted", n)
 	}
 }

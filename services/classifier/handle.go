@@ -20,6 +20,7 @@ type task struct {
 	bus.Message
 	item   *event.Item
 	result event.Classified
+	wants  bool // the chat model is to read it again
 	err    error
 }
 
@@ -105,6 +106,7 @@ func (s *Service) read(ctx context.Context, tasks []*task) {
 	if err == nil {
 		for i, t := range items {
 			t.result.Signals = s.signals(t, found[i].findings)
+			t.wants = found[i].wanting && readings(t.ID) < mostReadings
 			t.result.Reading = &event.Reading{
 				Language: found[i].language.Code, Unsupported: !found[i].language.Supported, Silence: found[i].silence, By: found[i].by,
 			}

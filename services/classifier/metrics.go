@@ -20,6 +20,7 @@ type metrics struct {
 	dropped   prometheus.Counter
 	repeats   prometheus.Counter
 	cost      prometheus.Counter
+	rereads   prometheus.Counter
 	silences  *prometheus.CounterVec
 	languages *prometheus.CounterVec
 }
@@ -35,10 +36,11 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		dropped:   prometheus.NewCounter(prometheus.CounterOpts{Name: "throughline_classifier_quotes_dropped_total", Help: "Answers of the chat model dropped because their quote is not in the text or their kind is none of ours."}),
 		repeats:   prometheus.NewCounter(prometheus.CounterOpts{Name: "throughline_classifier_model_repeats_total", Help: "Calls of the chat model made again after one that failed."}),
 		cost:      prometheus.NewCounter(prometheus.CounterOpts{Name: "throughline_classifier_model_cost_total", Help: "What the chat model cost, in the currency of the configured prices."}),
+		rereads:   prometheus.NewCounter(prometheus.CounterOpts{Name: "throughline_classifier_rereads_total", Help: "Items given to the chat model again because it gave no answer before."}),
 		silences:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "throughline_classifier_silences_total", Help: "Items without a signal, by reason (empty, automatic, thanks, courtesy, quoted, neutral)."}, []string{"reason"}),
 		languages: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "throughline_classifier_unsupported_languages_total", Help: "Items in a language that the shipped model does not understand, by ISO 639-1 code."}, []string{"language"}),
 	}
-	for _, c := range []prometheus.Collector{m.items, m.signals, m.seconds, m.calls, m.tokens, m.fallbacks, m.dropped, m.repeats, m.cost, m.silences, m.languages} {
+	for _, c := range []prometheus.Collector{m.items, m.signals, m.seconds, m.calls, m.tokens, m.fallbacks, m.dropped, m.repeats, m.cost, m.rereads, m.silences, m.languages} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register classifier metrics: %w", err)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/mask"
 	"github.com/throughline-dev/throughline/services/classifier/internal/attribute"
 	"github.com/throughline-dev/throughline/services/classifier/internal/chat"
+	"github.com/throughline-dev/throughline/services/classifier/internal/correction"
 	"github.com/throughline-dev/throughline/services/classifier/internal/extract"
 	"github.com/throughline-dev/throughline/services/classifier/internal/judge"
 	"github.com/throughline-dev/throughline/services/classifier/internal/language"
@@ -24,6 +25,8 @@ type reader struct {
 	chat     *chat.Client // nil where there is none
 	askBelow float64      // the confidence below which a signal makes its item one for the chat model
 	metrics  *metrics
+
+	own func(ctx context.Context, workspace string) *correction.Head // of a workspace; nil where there is none
 }
 
 // passage is a text to read, and whose it is.
@@ -164,8 +167,15 @@ func (r *reader) settle(ctx context.Context, passages []passage, candidates [][]
 	start := time.Now()
 	at := 0
 	for i, item := range candidates {
+		var own *correction.Head
+		if r.own != nil && len(item) > 0 {
+			own = r.own(ctx, passages[i].workspace)
+		}
 		for n, c := range item {
 			if f, ok := r.decide(c, vectors[at], out[i].language); ok {
+				if own != nil && c.by == nil {
+					f = r.correct(f, own)
+				}
 				end := len(passages[i].text)
 				if n+1 < len(item) {
 					end = item[n+1].span.Start
@@ -232,6 +242,17 @@ func (r *reader) askOne(ctx context.Context, p passage) ([]candidate, bool) {
 		out = append(out, candidate{span: f.Span, quote: p.text[f.Start:f.End], kind: f.Kind, by: &f})
 	}
 	return out, true
+}
+
+// correct has a workspace's own head speak.
+func (r *reader) correct(f finding, own *correction.Head) finding {
+	kind, sure := own.Kind(f.vector, f.Kind)
+	if sure == 0 || kind == f.Kind {
+		return f
+	}
+	f.Judgement = r.judge.As(kind, f.Judgement, f.quote)
+	f.Confidence = sure
+	return f
 }
 
 // unsupportedConfidence is the most that the heads' word counts for in a language that they

@@ -22,7 +22,7 @@ var columns = []string{
 }
 
 // readingColumns are those of the readings table.
-var readingColumns = []string{"workspace", "item", "language", "unsupported", "silence", "read_by", "signals", "version", "deleted"}
+var readingColumns = []string{"workspace", "item", "language", "unsupported", "silence", "read_by", "signals", "wanting", "version", "deleted"}
 
 // refusal is an event whose rows can never be written.
 type refusal struct {
@@ -36,7 +36,7 @@ func (r *refusal) Unwrap() error { return r.err }
 // keep writes the rows of the batch in two steps.
 //
 // First the signals, each at the version of the event it answers; and for every event that
-// can withdraw signals (a later revision, a deletion, an erasure) a mark: a deleted row whose
+// can withdraw signals (a later revision, a second reading, a deletion, an erasure) a mark: a deleted row whose
 // id is the item's and which has that version too. Then it reads back what the items have,
 // and withdraws what is older than the newest version of its item. Because reading follows
 // writing, of two classifiers that work on two revisions of an item at once, in whatever
@@ -52,7 +52,7 @@ func (s *Service) keep(ctx context.Context, tasks []*task) error {
 		}
 		withdrawn := t.items()
 		items[t.Workspace] = append(items[t.Workspace], withdrawn...)
-		if t.item == nil || t.result.Deleted || t.item.Item.Revision > 1 {
+		if t.item == nil || t.result.Deleted || t.item.Item.Revision > 1 || again(t.Message) {
 			for _, id := range withdrawn {
 				put(t, gone(t.Workspace, id, id, t.Sequence))
 			}
@@ -85,7 +85,17 @@ func (s *Service) keep(ctx context.Context, tasks []*task) error {
 			readings = append(readings, t.readings()...)
 		}
 	}
-	return s.insert(ctx, "readings", readingColumns, readings)
+	if err := s.insert(ctx, "readings", readingColumns, readings); err != nil {
+		return err
+	}
+	for _, t := range tasks {
+		if t.err == nil && (t.result.Erasure != nil || t.result.Deleted) {
+			if err := s.corrections.withdraw(ctx, t.Workspace, t.items(), nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // items are those whose signals the event replaces.
@@ -151,13 +161,13 @@ func (t *task) readings() [][]any {
 	if t.result.Reading == nil {
 		var out [][]any
 		for _, item := range t.items() {
-			out = append(out, []any{t.Workspace, item, "", uint8(0), "", "", uint32(0), t.Sequence, uint8(1)})
+			out = append(out, []any{t.Workspace, item, "", uint8(0), "", "", uint32(0), uint8(0), t.Sequence, uint8(1)})
 		}
 		return out
 	}
 	r := t.result.Reading
 	return [][]any{{
-		t.Workspace, t.item.Item.ID, r.Language, flag(r.Unsupported), r.Silence, string(r.By), uint32(len(t.result.Signals)), t.Sequence, uint8(0),
+		t.Workspace, t.item.Item.ID, r.Language, flag(r.Unsupported), r.Silence, string(r.By), uint32(len(t.result.Signals)), flag(t.wants), t.Sequence, uint8(0),
 	}}
 }
 

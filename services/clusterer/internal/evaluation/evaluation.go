@@ -4,9 +4,9 @@
 // It promises that lines are clustered in file order, one pass, with nothing
 // known of labels or of how many clusters there are; that the output has one
 // line per input line, in the same order, after all merges; and that memory
-// grows with the clusterer's state, not with the texts. It refuses lines that
-// are not JSON, have no id or text, or repeat an id, naming the line and never
-// its text.
+// grows with the clusterer's state, not with the texts. A line without an id has
+// its number for one. It refuses lines that are not JSON, have no text, or
+// repeat an id, naming the line and never its text.
 package evaluation
 
 import (
@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/throughline-dev/throughline/services/clusterer/internal/score"
@@ -43,6 +44,8 @@ type Options struct {
 type Report struct {
 	Items    int `json:"items"`
 	Clusters int `json:"clusters"`
+	// OverTrue is clusters found over labels there are.
+	OverTrue float64 `json:"clusters_over_true,omitempty"`
 	// Unassigned is the share of items that are a cluster of their own.
 	Unassigned float64 `json:"unassigned"`
 	// Scores compare the final clusters with the labels, AtArrival what was
@@ -75,18 +78,25 @@ type result struct {
 // Cluster reads JSON lines {"id","text","time"?,"label"?} and writes
 // {"id","cluster"} lines once all are in.
 func Cluster(ctx context.Context, r io.Reader, embedder Embedder, w io.Writer, o Options) (Report, error) {
-	run := &run{options: o, embedder: embedder}
-	if run.options.Batch <= 0 {
-		run.options.Batch = 256
-	}
+	run := newRun(o)
 	begun := o.Now()
-	if err := run.read(ctx, r); err != nil {
+	err := o.read(r, func(batch []line) error {
+		vectors, err := vectorsOf(ctx, embedder, batch)
+		if err != nil {
+			return err
+		}
+		return run.insert(batch, vectors)
+	})
+	if err != nil {
 		return Report{}, err
 	}
 	if run.space == nil {
 		return Report{}, errors.New("evaluate clusters: no lines")
 	}
-	report := run.report()
+	report, err := run.report()
+	if err != nil {
+		return Report{}, err
+	}
 	report.WithEmbedding = rate(len(run.ids), o.Now().Sub(begun))
 	out := bufio.NewWriter(w)
 	encoder := json.NewEncoder(out)
@@ -98,42 +108,17 @@ func Cluster(ctx context.Context, r io.Reader, embedder Embedder, w io.Writer, o
 	if err := out.Flush(); err != nil {
 		return Report{}, fmt.Errorf("write clusters: %w", err)
 	}
-	if len(run.labels) != len(run.ids) {
-		return report, nil
-	}
-	scores, err := score.Compare(run.labels, run.final)
-	if err != nil {
-		return Report{}, err
-	}
-	report.Scores = &scores
-	if half := len(run.ids) / 2; half > 0 {
-		arrival := make([]string, 0, len(run.ids)-half)
-		for _, id := range run.arrival[half:] {
-			arrival = append(arrival, run.space.Resolve(id))
-		}
-		second, err := score.Compare(run.labels[half:], arrival)
-		if err != nil {
-			return Report{}, err
-		}
-		report.AtArrival = &second
-	}
 	return report, nil
 }
 
-type run struct {
-	options  Options
-	embedder Embedder
-	space    *space.Space
-	ids      []string
-	labels   []string
-	arrival  []string
-	final    []string
-	moved    []int // by item: how many others its arrival moved
-	spent    time.Duration
-}
-
-func (r *run) read(ctx context.Context, from io.Reader) error {
+// read takes lines from a reader and hands them on in batches, which are the
+// caller's until it returns.
+func (o Options) read(from io.Reader, take func([]line) error) error {
 	in := bufio.NewReaderSize(from, 1<<16)
+	size := o.Batch
+	if size <= 0 {
+		size = 256
+	}
 	var batch []line
 	for number := 1; ; number++ {
 		raw, err := in.ReadBytes('\n')
@@ -145,13 +130,16 @@ func (r *run) read(ctx context.Context, from io.Reader) error {
 			if json.Unmarshal(raw, &l) != nil {
 				return fmt.Errorf("read line %d: not a JSON object with string id, text and label", number)
 			}
-			if l.ID == "" || l.Text == "" {
-				return fmt.Errorf("read line %d: id or text is missing", number)
+			if l.Text == "" {
+				return fmt.Errorf("read line %d: text is missing", number)
+			}
+			if l.ID == "" {
+				l.ID = strconv.Itoa(number)
 			}
 			batch = append(batch, l)
 		}
-		if len(batch) == r.options.Batch || (err != nil && len(batch) > 0) {
-			if err := r.insert(ctx, batch); err != nil {
+		if len(batch) == size || (err != nil && len(batch) > 0) {
+			if err := take(batch); err != nil {
 				return err
 			}
 			batch = batch[:0]
@@ -162,18 +150,36 @@ func (r *run) read(ctx context.Context, from io.Reader) error {
 	}
 }
 
-func (r *run) insert(ctx context.Context, batch []line) error {
+func vectorsOf(ctx context.Context, embedder Embedder, batch []line) ([][]float32, error) {
 	texts := make([]string, len(batch))
 	for i, l := range batch {
 		texts[i] = l.Text
 	}
-	vectors, err := r.embedder.Embed(ctx, texts)
+	vectors, err := embedder.Embed(ctx, texts)
 	if err != nil {
-		return fmt.Errorf("embed texts: %w", err)
+		return nil, fmt.Errorf("embed texts: %w", err)
 	}
 	if len(vectors) != len(texts) {
-		return fmt.Errorf("embed texts: %d vectors for %d texts", len(vectors), len(texts))
+		return nil, fmt.Errorf("embed texts: %d vectors for %d texts", len(vectors), len(texts))
 	}
+	return vectors, ctx.Err()
+}
+
+// run is one pass over the items.
+type run struct {
+	options Options
+	space   *space.Space
+	ids     []string
+	labels  []string
+	arrival []string
+	final   []string
+	moved   []int // by item: how many others its arrival moved
+	spent   time.Duration
+}
+
+func newRun(o Options) *run { return &run{options: o} }
+
+func (r *run) insert(batch []line, vectors [][]float32) error {
 	if r.space == nil {
 		r.space = space.New(len(vectors[0]), r.options.Space)
 	}
@@ -200,10 +206,10 @@ func (r *run) insert(ctx context.Context, batch []line) error {
 		}
 	}
 	r.spent += r.options.Now().Sub(begun)
-	return ctx.Err()
+	return nil
 }
 
-func (r *run) report() Report {
+func (r *run) report() (Report, error) {
 	n := len(r.ids)
 	report := Report{Items: n, PerSecond: rate(n, r.spent)}
 	for _, id := range r.ids {
@@ -222,7 +228,26 @@ func (r *run) report() Report {
 			report.LateChurn += float64(moved) / float64(n)
 		}
 	}
-	return report
+	if len(r.labels) != n {
+		return report, nil
+	}
+	scores, err := score.Compare(r.labels, r.final)
+	if err != nil {
+		return Report{}, err
+	}
+	report.Scores, report.OverTrue = &scores, float64(scores.Clusters)/float64(scores.Labels)
+	if half := n / 2; half > 0 {
+		arrival := make([]string, 0, n-half)
+		for _, id := range r.arrival[half:] {
+			arrival = append(arrival, r.space.Resolve(id))
+		}
+		second, err := score.Compare(r.labels[half:], arrival)
+		if err != nil {
+			return Report{}, err
+		}
+		report.AtArrival = &second
+	}
+	return report, nil
 }
 
 func rate(items int, spent time.Duration) float64 {

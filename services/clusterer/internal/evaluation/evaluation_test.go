@@ -111,6 +111,44 @@ func TestBatchesChangeNothing(t *testing.T) {
 	}
 }
 
+func TestLinesWithoutAnIDHaveTheirNumber(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	if _, err := Cluster(context.Background(), strings.NewReader(`{"text":"one"}`+"\n\n"+`{"text":"two"}`), hashed{}, &out, options()); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(out.String(), `{"id":"1",`) || !strings.Contains(out.String(), "\n"+`{"id":"3",`) {
+		t.Errorf("wrote %q", out.String())
+	}
+}
+
+func TestCompareRunsOrdersAndBaselines(t *testing.T) {
+	t.Parallel()
+	input := lines(600, true)
+	c, err := Compare(context.Background(), strings.NewReader(input), hashed{}, options(), Against{Orders: 2, Baselines: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var methods []string
+	for _, row := range c.Rows {
+		methods = append(methods, row.Method)
+		if row.Scores.Items != 600 || row.PerSecond <= 0 || (row.AtArrival != nil) != strings.HasPrefix(row.Method, "throughline") {
+			t.Errorf("row %+v", row)
+		}
+	}
+	want := "throughline, as given|throughline, random 1|throughline, random 2|throughline, drifting|k-means, true number given|HDBSCAN|leader"
+	if got := strings.Join(methods, "|"); got != want {
+		t.Errorf("methods are %s", got)
+	}
+	alone, err := Cluster(context.Background(), strings.NewReader(input), hashed{}, &bytes.Buffer{}, options())
+	if err != nil || *alone.Scores != c.Rows[0].Scores {
+		t.Errorf("the given order scores %+v alone and %+v in the table, error %v", alone.Scores, c.Rows[0].Scores, err)
+	}
+	if _, err := Compare(context.Background(), strings.NewReader(lines(3, false)), hashed{}, options(), Against{}); err == nil {
+		t.Error("compared without labels")
+	}
+}
+
 func TestNoScoresWithoutLabels(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
@@ -126,7 +164,6 @@ func TestRefusesBadLinesWithoutRepeatingThem(t *testing.T) {
 	for name, input := range map[string]string{
 		"not json":     lines(3, true) + secret,
 		"no text":      `{"id":"SECRETWORDS"}`,
-		"no id":        `{"text":"SECRETWORDS"}`,
 		"wrong type":   `{"id":1,"text":"SECRETWORDS"}`,
 		"id twice":     `{"id":"a","text":"SECRETWORDS"}` + "\n" + `{"id":"a","text":"SECRETWORDS"}`,
 		"nothing":      "\n\n",

@@ -407,6 +407,9 @@ func (s *Space) follow(at int32) int32 {
 		}
 		votes = append(votes, pull{h, weight})
 	}
+	if host := s.nodes[slot].host; host != none {
+		slot = host
+	}
 	if twin := s.nodes[slot].first; twin != at {
 		vote(twin, listLength*weightUnit)
 	}

@@ -177,7 +177,7 @@ func TestRandomDecisionsHoldAndUndoToTheFirstWorld(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 5))
 			points, _ := topics(100+seed, 1000, 14, 1.0)
 			o := testOptions()
-			o.ExactBelow = 500
+			o.ExactBelow, o.GraphSize = 500, 300+int(seed)*400
 			s, untouched := New(testDimensions, o), New(testDimensions, o)
 			kept := newLedger()
 			word := &record{of: map[string]int{}}

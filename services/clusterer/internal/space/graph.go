@@ -1,43 +1,51 @@
 package space
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // liveNodes are the slots in use, in slot order.
 func (s *Space) liveNodes() []int32 {
 	live := make([]int32, 0, s.live)
 	for slot := range int32(len(s.nodes)) {
-		if s.nodes[slot].items > 0 {
+		if s.nodes[slot].inGraph() {
 			live = append(live, slot)
 		}
 	}
 	return live
 }
 
-// weight is what listing a neighbour counts, in weightUnits: half of cos⁴, so
-// that two nodes that list each other share a whole edge. It is nothing where
-// the neighbour is much nearer to its own neighbours than to this one.
-func (s *Space) weight(c neighbour) int64 {
-	if c.similarity < s.nodes[c.node].reach {
+// weight is what listing a neighbour counts, in weightUnits: half of the cube of
+// the similarity over the geometric mean of what is usual around the two, so
+// that crowded and sparse places weigh alike whatever the scale of the vectors,
+// and two nodes that list each other share a whole edge. Near-copies count no
+// more than closest. It is nothing where the neighbour is much nearer to its own
+// neighbours than to this one.
+//
+// Local scaling is that of Zelnik-Manor and Perona, "Self-tuning spectral
+// clustering" (2004), on cosines.
+func (s *Space) weight(slot int32, c neighbour) int64 {
+	const closest = 2.5 // of the squared ratio
+	usual := s.nodes[c.node].usual
+	if float64(c.similarity) < max(s.options.Outlier*float64(usual), s.options.MinSimilarity) {
 		return 0
 	}
-	square := float64(c.similarity) * float64(c.similarity)
-	return int64(square * square / 2 * weightUnit)
+	squared := float64(c.similarity) * float64(c.similarity) / (float64(s.nodes[slot].usual) * float64(usual))
+	squared = min(squared, closest)
+	return int64(squared * math.Sqrt(squared) / 2 * weightUnit)
 }
 
-// reach is how near another must be to count as a neighbour of a node with these
-// nearest ones: a share of their mean similarity. It stays as it is between
-// refreshes, so that weights taken away are those that were added.
-func (s *Space) reach(near []neighbour) float32 {
-	sum, count := float32(0), 0
-	for _, c := range near[:min(s.k, len(near))] {
+// usual is the mean similarity of a node to its nearest ones, and at least
+// Options.MinSimilarity. It stays as it is between refreshes, so that weights
+// taken away are those that were added.
+func (s *Space) usual(near []neighbour) float32 {
+	sum, count := float32(0), float32(0)
+	for _, c := range near[:min(s.options.Neighbours, len(near))] {
 		sum += c.similarity
 		count++
 	}
-	least := float32(s.options.MinSimilarity)
-	if count == 0 {
-		return least
-	}
-	return max(least, float32(s.options.Outlier)*sum/float32(count))
+	return max(float32(s.options.MinSimilarity), sum/max(count, 1))
 }
 
 // attach puts an item on a node that is there.
@@ -79,9 +87,8 @@ func (s *Space) detach(at int32) bool {
 	return n.items == 0
 }
 
-// addNode makes a node for an item and ties it into the neighbours' lists.
-// Its community is not decided yet.
-func (s *Space) addNode(at int32, r row, found []neighbour) int32 {
+// newSlot makes a node for an item, in no community and without edges.
+func (s *Space) newSlot(at int32, r row) int32 {
 	var slot int32
 	if last := len(s.free) - 1; last >= 0 {
 		slot = s.free[last]
@@ -90,17 +97,30 @@ func (s *Space) addNode(at int32, r row, found []neighbour) int32 {
 		slot = int32(len(s.nodes))
 		s.nodes = append(s.nodes, node{})
 	}
-	s.nodes[slot] = node{community: none, near: s.nodes[slot].near[:0], listedBy: s.nodes[slot].listedBy[:0]}
+	s.nodes[slot] = node{community: none, near: s.nodes[slot].near[:0], listedBy: s.nodes[slot].listedBy[:0], host: none, satellite: none, elder: none}
 	s.vectors.put(slot, r)
 	s.attach(at, slot)
+	return slot
+}
+
+// addNode makes a vertex for an item and ties it into the neighbours' lists.
+// Its community is not decided yet.
+func (s *Space) addNode(at int32, r row, found []neighbour) int32 {
+	slot := s.newSlot(at, r)
+	s.join(slot, found)
+	return slot
+}
+
+// join makes a node a vertex: it is found by searches, and tied to those found.
+func (s *Space) join(slot int32, found []neighbour) {
 	s.live++
 	s.train()
 	if s.cells.ready() && int(slot) < len(s.cells.cell) && s.cells.cell[slot] >= 0 {
 		// training has just listed it
 	} else {
-		s.cells.add(slot, r)
+		s.cells.add(slot, s.vectors.row(slot))
 	}
-	s.nodes[slot].reach = s.reach(found)
+	s.nodes[slot].usual = s.usual(found)
 	for _, c := range found {
 		if float64(c.similarity) < s.options.MinSimilarity {
 			break
@@ -108,7 +128,6 @@ func (s *Space) addNode(at int32, r row, found []neighbour) int32 {
 		s.list(slot, c)
 		s.list(c.node, neighbour{slot, c.similarity})
 	}
-	return slot
 }
 
 // list offers c to the nearest neighbours of a node, letting the farthest go
@@ -124,11 +143,11 @@ func (s *Space) list(slot int32, c neighbour) {
 	if at >= listLength {
 		return
 	}
-	if at < s.k {
-		s.tie(slot, c.node, s.weight(c))
-		if len(n.near) >= s.k {
-			pushed := n.near[s.k-1]
-			s.tie(slot, pushed.node, -s.weight(pushed))
+	if at < s.options.Neighbours {
+		s.tie(slot, c.node, s.weight(slot, c))
+		if len(n.near) >= s.options.Neighbours {
+			pushed := n.near[s.options.Neighbours-1]
+			s.tie(slot, pushed.node, -s.weight(slot, pushed))
 		}
 	}
 	if len(n.near) == listLength {
@@ -182,7 +201,7 @@ func (s *Space) removeNode(slot int32) {
 	s.free = append(s.free, slot)
 	s.live--
 	for _, by := range orphans {
-		if len(s.nodes[by].near) >= s.k || len(s.nodes[by].near) >= s.live-1 {
+		if len(s.nodes[by].near) >= s.options.Neighbours || len(s.nodes[by].near) >= s.live-1 {
 			continue
 		}
 		for _, c := range s.candidates(s.vectors.row(by), listLength, by) {
@@ -198,11 +217,11 @@ func (s *Space) removeNode(slot int32) {
 func (s *Space) unlist(slot, other int32) {
 	n := &s.nodes[slot]
 	at := slices.IndexFunc(n.near, func(c neighbour) bool { return c.node == other })
-	if at < s.k {
-		s.tie(slot, other, -s.weight(n.near[at]))
-		if len(n.near) > s.k {
-			risen := n.near[s.k]
-			s.tie(slot, risen.node, s.weight(risen))
+	if at < s.options.Neighbours {
+		s.tie(slot, other, -s.weight(slot, n.near[at]))
+		if len(n.near) > s.options.Neighbours {
+			risen := n.near[s.options.Neighbours]
+			s.tie(slot, risen.node, s.weight(slot, risen))
 		}
 	}
 	n.near = slices.Delete(n.near, at, at+1)
@@ -214,20 +233,20 @@ func (s *Space) unlist(slot, other int32) {
 func (s *Space) eachEdge(slot int32, visit func(other int32, weight int64)) {
 	n := &s.nodes[slot]
 	for i, c := range n.near {
-		if i == s.k {
+		if i == s.options.Neighbours {
 			break
 		}
-		if w := s.weight(c); w > 0 {
+		if w := s.weight(slot, c); w > 0 {
 			visit(c.node, w)
 		}
 	}
 	for _, by := range n.listedBy {
 		for i, c := range s.nodes[by].near {
-			if i == s.k {
+			if i == s.options.Neighbours {
 				break
 			}
 			if c.node == slot {
-				if w := s.weight(c); w > 0 {
+				if w := s.weight(by, c); w > 0 {
 					visit(by, w)
 				}
 				break
@@ -292,6 +311,10 @@ func (s *Space) enter(slot, h int32) {
 	l.nodes++
 	l.degree += n.degree
 	l.anchored += s.anchoredOn(slot)
+	for other := n.satellite; other != none; other = s.nodes[other].elder {
+		s.nodes[other].community = h
+		l.anchored += s.anchoredOn(other)
+	}
 }
 
 // leave takes a node out of its community.
@@ -300,6 +323,9 @@ func (s *Space) leave(slot int32) {
 	l := &s.labels[n.community]
 	l.degree -= n.degree
 	l.anchored -= s.anchoredOn(slot)
+	for other := n.satellite; other != none; other = s.nodes[other].elder {
+		l.anchored -= s.anchoredOn(other)
+	}
 	l.nodes--
 }
 
@@ -358,8 +384,15 @@ func (s *Space) reconsider(slot int32) bool {
 	if s.labels[present].nodes == 0 {
 		s.merge(present, h)
 	}
-	for at := s.nodes[slot].first; at != none; at = s.items[at].next {
-		s.show(at, s.project(at))
+	for other := slot; other != none; {
+		for at := s.nodes[other].first; at != none; at = s.items[at].next {
+			s.show(at, s.project(at))
+		}
+		if other == slot {
+			other = s.nodes[slot].satellite
+		} else {
+			other = s.nodes[other].elder
+		}
 	}
 	return true
 }

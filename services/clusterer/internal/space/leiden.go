@@ -88,6 +88,44 @@ func effective(community []int32) float64 {
 	return math.Exp(entropy)
 }
 
+// likeliest is the resolution at which modularity would find a division like
+// this one the likeliest, were the graph drawn at random with one density of
+// edges within communities and another between them (Newman, "Equivalence
+// between modularity optimization and maximum likelihood methods for community
+// detection", 2016). It is 1 where
+// the two densities do not differ, and infinite without edges between.
+func (g *network) likeliest(community []int32) float64 {
+	community, k := compact(community)
+	degree := make([]float64, k)
+	within := 0.0
+	for i, c := range community {
+		degree[c] += float64(g.degree[i])
+		inner := g.degree[i] // what is not outer, so that aggregated nodes count too
+		for e := g.start[i]; e < g.start[i+1]; e++ {
+			if community[g.to[e]] != c {
+				inner -= g.weight[e]
+			}
+		}
+		within += float64(inner)
+	}
+	total, square := float64(g.total), 0.0
+	for _, d := range degree {
+		square += d * d / total
+	}
+	between := total - within
+	switch {
+	case k == 1 || within <= 0 || square >= total:
+		return 1
+	case between <= 0:
+		return math.Inf(1)
+	}
+	inside, outside := within/square, between/(total-square)
+	if inside <= outside {
+		return 1
+	}
+	return (inside - outside) / (math.Log(inside) - math.Log(outside))
+}
+
 // move is Leiden's fast local moving: nodes go, one at a time, where modularity
 // gains most, until none wants to. Communities are numbers below g.len(). Returns
 // the number of moves.

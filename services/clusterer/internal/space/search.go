@@ -39,13 +39,46 @@ func (n *nearest) offer(c neighbour) {
 }
 
 // cells is an inverted-file index: nodes listed under the nearest of about
-// 1.2·√n centroids, of which a query visits the nearest Probe. Below
+// 2·√n centroids, of which a query visits the nearest Probe. Below
 // Options.ExactBelow nodes it is unused and every node is compared.
 type cells struct {
 	centroids []row
-	members   [][]int32
+	members   []members
 	cell      []int32 // by slot; -1 where the slot is empty or the index unused
 	trained   int     // live nodes when last trained
+}
+
+// members are the nodes of a cell with copies of their vectors side by side: a
+// search waits for memory more than for arithmetic.
+type members struct {
+	slots   []int32
+	inverse []float64
+	vectors []int8
+}
+
+func (m *members) add(slot int32, r row) {
+	m.slots = append(m.slots, slot)
+	m.inverse = append(m.inverse, r.inverse)
+	m.vectors = append(m.vectors, r.q...)
+}
+
+// remove puts the last in the place of the one removed.
+func (m *members) remove(slot int32) {
+	at, last := slices.Index(m.slots, slot), len(m.slots)-1
+	width := len(m.vectors) / len(m.slots)
+	m.slots[at], m.inverse[at] = m.slots[last], m.inverse[last]
+	copy(m.vectors[at*width:(at+1)*width], m.vectors[last*width:])
+	m.slots, m.inverse, m.vectors = m.slots[:last], m.inverse[:last], m.vectors[:last*width]
+}
+
+// offer offers all but except to the nearest of r.
+func (m *members) offer(best *nearest, r row, except int32) {
+	width := len(r.q)
+	for i, slot := range m.slots {
+		if slot != except {
+			best.offer(neighbour{slot, cosine(dot(r.q, m.vectors[i*width:(i+1)*width]), r.inverse, m.inverse[i])})
+		}
+	}
 }
 
 func (c *cells) ready() bool { return len(c.centroids) > 0 }
@@ -69,7 +102,7 @@ func (c *cells) add(slot int32, r row) {
 	}
 	cell := c.nearestCell(r)
 	c.cell[slot] = cell
-	c.members[cell] = append(c.members[cell], slot)
+	c.members[cell].add(slot, r)
 }
 
 func (c *cells) remove(slot int32) {
@@ -78,10 +111,7 @@ func (c *cells) remove(slot int32) {
 	if cell < 0 {
 		return
 	}
-	list := c.members[cell]
-	at := slices.Index(list, slot)
-	list[at] = list[len(list)-1]
-	c.members[cell] = list[:len(list)-1]
+	c.members[cell].remove(slot)
 }
 
 // candidates are the keep nodes nearest to r, nearest first, without the node
@@ -90,7 +120,7 @@ func (s *Space) candidates(r row, keep int, except int32) []neighbour {
 	best := nearest{keep: keep, found: make([]neighbour, 0, keep)}
 	if !s.cells.ready() {
 		for slot := range int32(len(s.nodes)) {
-			if s.nodes[slot].items > 0 && slot != except {
+			if s.nodes[slot].inGraph() && slot != except {
 				best.offer(neighbour{slot, s.vectors.similarity(r, slot)})
 			}
 		}
@@ -101,11 +131,7 @@ func (s *Space) candidates(r row, keep int, except int32) []neighbour {
 		probe.offer(neighbour{int32(i), cosine(dot(centroid.q, r.q), centroid.inverse, r.inverse)})
 	}
 	for _, cell := range probe.found {
-		for _, slot := range s.cells.members[cell.node] {
-			if slot != except {
-				best.offer(neighbour{slot, s.vectors.similarity(r, slot)})
-			}
-		}
+		s.cells.members[cell.node].offer(&best, r, except)
 	}
 	return best.found
 }
@@ -119,12 +145,12 @@ func (s *Space) train() {
 		return
 	}
 	live := s.liveNodes()
-	count := int(1.2 * math.Sqrt(float64(len(live))))
+	count := int(2 * math.Sqrt(float64(len(live))))
 	centroids := make([]row, count)
 	for i := range centroids {
 		centroids[i] = newRow(slices.Clone(s.vectors.at(live[i*len(live)/count])))
 	}
-	index := cells{centroids: centroids, members: make([][]int32, count), cell: make([]int32, len(s.nodes)), trained: len(live)}
+	index := cells{centroids: centroids, members: make([]members, count), cell: make([]int32, len(s.nodes)), trained: len(live)}
 	sample := min(len(live), 40*count)
 	sums := make([]float32, count*s.vectors.padded)
 	for range 3 {

@@ -17,7 +17,7 @@ import (
 // What can be derived (degrees, reverse lists, cell lists, centroid sums, pins)
 // is not in it: it is derived on the way in, from integers, so exactly.
 
-var snapshotMagic = [8]byte{'T', 'L', 's', 'p', 'a', 'c', 'e', 1}
+var snapshotMagic = [8]byte{'T', 'L', 's', 'p', 'a', 'c', 'e', 3}
 
 // ErrSnapshot is what every failure to restore wraps.
 var ErrSnapshot = errors.New("snapshot is damaged or of another kind")
@@ -32,7 +32,7 @@ func (s *Space) MarshalBinary() ([]byte, error) {
 		return nil, fmt.Errorf("marshal space: %w", err)
 	}
 	w.text(string(options))
-	for _, n := range []int{s.dimensions, s.machine, s.k, s.since, s.refreshes, s.minted, s.cells.trained, len(s.items), len(s.nodes), len(s.labels), len(s.free), len(s.lineage), len(s.decisions), len(s.cells.centroids)} {
+	for _, n := range []int{s.dimensions, s.machine, s.since, s.refreshes, s.minted, s.cells.trained, len(s.items), len(s.nodes), len(s.labels), len(s.free), len(s.lineage), len(s.decisions), len(s.cells.centroids)} {
 		w.number(int64(n))
 	}
 	w.number(int64(math.Float64bits(s.resolution)))
@@ -50,8 +50,13 @@ func (s *Space) MarshalBinary() ([]byte, error) {
 		if n.items == 0 {
 			continue
 		}
+		w.number(int64(n.host))
+		w.components(s.vectors.at(int32(slot)))
+		if n.host != none {
+			continue
+		}
 		w.number(int64(n.community))
-		w.number(int64(math.Float32bits(n.reach)))
+		w.number(int64(math.Float32bits(n.usual)))
 		if s.cells.ready() {
 			w.number(int64(s.cells.cell[slot]))
 		}
@@ -60,7 +65,6 @@ func (s *Space) MarshalBinary() ([]byte, error) {
 			w.number(int64(c.node))
 			w.number(int64(math.Float32bits(c.similarity)))
 		}
-		w.components(s.vectors.at(int32(slot)))
 	}
 	for h := range s.labels {
 		l := &s.labels[h]
@@ -132,7 +136,7 @@ func (s *Space) UnmarshalBinary(data []byte) error {
 }
 
 func (s *Space) restore(r *reader) {
-	s.machine, s.k, s.since = r.count(), r.count(), r.count()
+	s.machine, s.since = r.count(), r.count()
 	s.refreshes, s.minted, s.cells.trained = r.count(), r.count(), r.count()
 	items, nodes, labels, free := r.length(), r.length(), r.length(), r.length()
 	lineage, decisions, centroids := r.length(), r.length(), r.length()
@@ -153,9 +157,14 @@ func (s *Space) restore(r *reader) {
 		if n.community = none; r.number() == 0 || r.failed {
 			continue
 		}
+		n.host, n.satellite, n.elder = r.index(nodes), none, none
+		s.vectors.put(int32(slot), newRow(r.components(s.vectors.padded)))
+		if n.host != none {
+			continue
+		}
 		s.live++
 		n.community = r.index(labels)
-		n.reach = math.Float32frombits(uint32(r.number()))
+		n.usual = math.Float32frombits(uint32(r.number()))
 		if centroids > 0 {
 			s.cells.cell[slot] = r.index(centroids)
 		}
@@ -163,7 +172,6 @@ func (s *Space) restore(r *reader) {
 		for i := range n.near {
 			n.near[i] = neighbour{r.index(nodes), math.Float32frombits(uint32(r.number()))}
 		}
-		s.vectors.put(int32(slot), newRow(r.components(s.vectors.padded)))
 	}
 	s.labels = make([]label, labels)
 	for h := range s.labels {
@@ -190,7 +198,7 @@ func (s *Space) restore(r *reader) {
 		s.decisions[i] = d
 	}
 	s.cells.centroids = make([]row, centroids)
-	s.cells.members = make([][]int32, centroids)
+	s.cells.members = make([]members, centroids)
 	for i := range s.cells.centroids {
 		s.cells.centroids[i] = newRow(r.components(s.vectors.padded))
 	}
@@ -210,29 +218,32 @@ func (s *Space) rebuild() {
 				l.sum = make([]int32, s.dimensions)
 			}
 			s.vectors.addTo(l.sum, it.node, 1)
+			if host := s.nodes[it.node].host; host != none {
+				s.hang(it.node, host)
+			}
 		}
 	}
 	for slot := range int32(len(s.nodes)) {
 		n := &s.nodes[slot]
-		if n.items == 0 {
+		if !n.inGraph() {
 			continue
 		}
 		for i, c := range n.near {
 			s.nodes[c.node].listedBy = append(s.nodes[c.node].listedBy, slot)
-			if i < s.k {
-				s.tie(slot, c.node, s.weight(c))
+			if i < s.options.Neighbours {
+				s.tie(slot, c.node, s.weight(slot, c))
 			}
 		}
 		if s.cells.ready() {
 			cell := s.cells.cell[slot]
-			s.cells.members[cell] = append(s.cells.members[cell], slot)
+			s.cells.members[cell].add(slot, s.vectors.row(slot))
 		}
 	}
 	for h := range s.labels {
 		s.labels[h].degree, s.labels[h].nodes = 0, 0
 	}
 	for slot := range s.nodes {
-		if n := &s.nodes[slot]; n.items > 0 {
+		if n := &s.nodes[slot]; n.inGraph() {
 			s.labels[n.community].nodes++
 			s.labels[n.community].degree += n.degree
 		}

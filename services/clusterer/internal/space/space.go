@@ -24,7 +24,7 @@
 //
 // The method is that of the team's measurements (reference, sections 0 and D):
 // Traag, Waltman and van Eck, "From Louvain to Leiden" (2019) on a k-nearest-
-// neighbour graph with edge weights cos⁴.
+// neighbour graph whose weights are scaled to what is usual around each node.
 package space
 
 import (
@@ -43,9 +43,11 @@ type Options struct {
 	// Use the workspace id.
 	Seed string
 	// Theta is the granularity: resolution = Theta × the effective number of
-	// clusters (the exponential of the entropy of their sizes). 0.04 is coarse,
-	// 0.10 fine.
+	// clusters (the exponential of the entropy of their sizes), less from 3,000
+	// nodes on. 0.08 is coarse, 0.20 fine.
 	Theta float64
+	// Neighbours is how many of a signal's nearest are tied to it. At most 32.
+	Neighbours int
 	// Candidates is how many nearest nodes are looked at per signal.
 	Candidates int
 	// MinSimilarity is the cosine below which two signals are never neighbours.
@@ -59,10 +61,15 @@ type Options struct {
 	// node of another instead of becoming a node.
 	DuplicateSimilarity float64
 	// RefreshEvery and RefreshShare: the whole graph is divided anew after
-	// max(RefreshEvery, RefreshShare × nodes) new nodes. Worlds smaller than
-	// RefreshEvery are refreshed each time they have doubled, from 32 on.
+	// RefreshShare × nodes have come or gone; in small worlds after RefreshEvery,
+	// or twice that share where this is less.
 	RefreshEvery int
 	RefreshShare float64
+	// GraphSize is how many nodes the graph takes before it is full. From then
+	// on a signal that lies as near to a node as that one's neighbours do hangs on
+	// the nearest of the cluster its neighbours pull to, as a satellite, and goes
+	// where that goes; the fuller the graph, the farther a signal may lie.
+	GraphSize int
 	// LocalMoves bounds how many neighbours are reconsidered per insert.
 	LocalMoves int
 	// ExactBelow is the number of nodes from which an inverted-file index is
@@ -73,13 +80,15 @@ type Options struct {
 // Default are the options everything was measured with.
 func Default() Options {
 	return Options{
-		Theta:               0.07,
-		Candidates:          36,
+		Theta:               0.14,
+		Neighbours:          26,
+		Candidates:          40,
 		MinSimilarity:       0.05,
 		Outlier:             0.5,
 		DuplicateSimilarity: 0.985,
-		RefreshEvery:        250,
+		RefreshEvery:        200,
 		RefreshShare:        0.1,
+		GraphSize:           25_000,
 		LocalMoves:          20,
 		ExactBelow:          2000,
 		Probe:               12,
@@ -173,8 +182,8 @@ type Neighbour struct {
 
 const (
 	// listLength is how many nearest neighbours a node remembers; the first
-	// k(n) are edges, the others stand in when one of those leaves.
-	listLength = 20
+	// Options.Neighbours are edges, the others stand in when one of those leaves.
+	listLength = 32
 	// weightUnit makes edge weights integers, so that degrees are exact sums
 	// whatever the order of additions and removals.
 	weightUnit = 1 << 20
@@ -193,7 +202,7 @@ type Space struct {
 	vectors vectors
 	nodes   []node
 	free    []int32 // empty node slots, the last freed first
-	live    int     // nodes in use
+	live    int     // nodes of the graph: those in use that are no satellites
 	cells   cells
 
 	labels  []label          // every cluster id there ever was, in order of creation
@@ -201,7 +210,6 @@ type Space struct {
 	machine int              // labels made by the machine, for the next id
 	lineage []LineageEvent   // the machine's
 
-	k          int   // edges per node, as of the last refresh
 	total      int64 // sum of all degrees
 	resolution float64
 	since      int // nodes come and gone since the last refresh
@@ -223,16 +231,20 @@ type item struct {
 	next  int32 // the next item of the same node
 }
 
-// node is a vertex of the graph.
+// node is a vertex of the graph, or hangs on one as its satellite: then it has
+// a vector and a community, that of its host, but no edges.
 type node struct {
 	items     int32 // how many signals; 0 for an empty slot
 	first     int32 // the first of them
 	last      int32 // and the last, where there are several
 	community int32 // the cluster the machine has it in
 	degree    int64
-	reach     float32     // similarity from which another counts as its neighbour
+	usual     float32     // its mean similarity to its nearest
 	near      []neighbour // the nearest, nearest first
 	listedBy  []int32     // nodes that have this one among their nearest
+	host      int32       // the node a satellite hangs on; none for a vertex
+	satellite int32       // the youngest of a vertex's satellites
+	elder     int32       // the next older satellite of the same host
 }
 
 // label is a cluster id and what is known of it.
@@ -256,19 +268,9 @@ func New(dimensions int, o Options) *Space {
 		index:      map[string]int32{},
 		vectors:    newVectors(dimensions),
 		byID:       map[string]int32{},
-		k:          edges(0),
 		resolution: 1,
 		redirect:   map[int32]int32{},
 	}
-}
-
-// edges is k(n), the neighbours per node that count in a world of n nodes:
-// clamp(round(2.2 ln n − 8), 4, 15).
-func edges(n int) int {
-	if n < 2 {
-		return 4
-	}
-	return min(max(int(math.Round(2.2*math.Log(float64(n))-8)), 4), 15)
 }
 
 // Insert takes in a signal and says where it belongs, with everything else
@@ -304,6 +306,11 @@ func (s *Space) place(id string, r row) int32 {
 		s.show(at, s.project(at))
 		return at
 	}
+	if s.hangs(found) {
+		s.addSatellite(at, r, s.hostOf(found))
+		s.show(at, s.project(at))
+		return at
+	}
 	slot := s.addNode(at, r, found)
 	s.settle(slot)
 	s.since++
@@ -317,10 +324,9 @@ func (s *Space) place(id string, r row) int32 {
 
 // due says whether enough has changed to divide the graph anew.
 func (s *Space) due() bool {
-	if s.live < s.options.RefreshEvery {
-		return s.live >= 32 && s.since*2 >= s.live
-	}
-	return s.since >= s.options.RefreshEvery && float64(s.since) >= s.options.RefreshShare*float64(s.live)
+	const first = 16 // nodes
+	share := s.options.RefreshShare * float64(s.live)
+	return s.live >= first && float64(s.since) >= max(share, min(2*share, float64(s.options.RefreshEvery)))
 }
 
 // Remove takes a signal out. Nobody else is reassigned by it: neighbours that
@@ -336,8 +342,13 @@ func (s *Space) Remove(id string) ([]Change, bool) {
 	s.forgetDecided(at)
 	s.hide(at)
 	if slot := s.items[at].node; s.detach(at) {
-		s.removeNode(slot)
-		s.since++
+		if s.nodes[slot].host != none {
+			s.removeSatellite(slot)
+		} else {
+			s.succeed(slot)
+			s.removeNode(slot)
+			s.since++
+		}
 	}
 	delete(s.index, id)
 	s.items[at].id = ""
@@ -384,7 +395,7 @@ func (s *Space) assignment(at int32) Assignment {
 			twin = twin || (s.items[other].label == it.label && other < at)
 		}
 	}
-	for _, near := range n.near {
+	for _, near := range s.around(it.node) {
 		vote(s.items[s.nodes[near.node].first].label, float64(near.similarity))
 	}
 	a := Assignment{SignalID: it.id, ClusterID: s.labels[it.label].id, Reason: ReasonAlone}

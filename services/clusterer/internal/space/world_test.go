@@ -158,7 +158,7 @@ func (l *ledger) check(t testing.TB, s *Space) {
 // checkGraph recomputes what is kept incrementally.
 func checkGraph(t testing.TB, s *Space) {
 	t.Helper()
-	total, live := int64(0), 0
+	total, live, satellites, hung := int64(0), 0, 0, 0
 	degrees := map[int32]int64{}
 	nodes := map[int32]int32{}
 	for slot := range int32(len(s.nodes)) {
@@ -169,11 +169,25 @@ func checkGraph(t testing.TB, s *Space) {
 			}
 			continue
 		}
+		if n.host != none {
+			if h := &s.nodes[n.host]; !h.inGraph() || h.community != n.community || len(n.near)+len(n.listedBy) > 0 {
+				t.Fatal("a satellite without a host, or tied to others")
+			}
+			satellites++
+			continue
+		}
+		for other, last := n.satellite, int32(len(s.items)); other != none; other = s.nodes[other].elder {
+			if s.nodes[other].host != slot || s.nodes[other].first >= last {
+				t.Fatal("satellites are not youngest first, or of another host")
+			}
+			last = s.nodes[other].first
+			hung++
+		}
 		live++
 		degree := int64(0)
 		s.eachEdge(slot, func(other int32, weight int64) {
-			if s.nodes[other].items == 0 {
-				t.Fatal("an edge to an empty slot")
+			if !s.nodes[other].inGraph() {
+				t.Fatal("an edge to what is not in the graph")
 			}
 			degree += weight
 		})
@@ -194,6 +208,9 @@ func checkGraph(t testing.TB, s *Space) {
 	}
 	if total != s.total || live != s.live {
 		t.Fatalf("total %d of %d nodes, kept as %d of %d", total, live, s.total, s.live)
+	}
+	if satellites != hung {
+		t.Fatalf("%d satellites, hosts know %d", satellites, hung)
 	}
 	for h := range s.labels {
 		if l := &s.labels[h]; l.degree != degrees[int32(h)] || l.nodes != nodes[int32(h)] {

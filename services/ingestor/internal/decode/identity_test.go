@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/throughline-dev/throughline/pkg/bus"
-	"github.com/throughline-dev/throughline/pkg/bus/bustest"
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/pkg/store/storetest"
@@ -28,14 +27,11 @@ type decoder struct {
 
 func newDecoder(t *testing.T) *decoder {
 	t.Helper()
-	states, err := bustest.New(t).Bucket(t.Context(), bus.BucketItems)
-	if err != nil {
-		t.Fatal(err)
-	}
+	states, erasures := buckets(t)
 	log := &eventLog{body: map[string]string{}}
 	f := faulty{&fuse{left: 1 << 30}, log, storetest.New(t)}
 	return &decoder{t: t, log: log, h: &decode.Handler{
-		Publisher: f, Store: f, States: states, Held: func() bool { return true }, Logger: slog.New(slog.DiscardHandler),
+		Publisher: f, Store: f, States: states, Erasures: erasures, Held: func() bool { return true }, Logger: slog.New(slog.DiscardHandler),
 		Outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "decoded"}, []string{"kind", "outcome"}),
 	}}
 }

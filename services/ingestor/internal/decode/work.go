@@ -313,8 +313,13 @@ func (o *outcome) erase(ctx context.Context, c change.CustomerErased) error {
 			}
 		}
 	}
-	if len(found) == 0 {
-		found[ids[0]] = []string{}
+	if _, spoke := found[ids[0]]; !spoke && (len(found) == 0 || c.Customer != "") { // what was asked for is told of by that name
+		every := []string{}
+		for _, items := range found {
+			every = append(every, items...)
+		}
+		slices.Sort(every)
+		found[ids[0]] = slices.Compact(every)
 	}
 	for _, customer := range slices.Sorted(maps.Keys(found)) {
 		slices.Sort(found[customer])

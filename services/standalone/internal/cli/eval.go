@@ -22,6 +22,7 @@ type evalCommand struct {
 	Name     evalName     `cmd:"" help:"Name each label of JSONL {text, label} as a cluster is named; how well names tell labels apart."`
 	Attach   evalAttach   `cmd:"" help:"Match feedback JSONL {id, text, ticket?} to tickets; recall, MRR, precision and coverage of what is attached without asking."`
 	Handoff  evalHandoff  `cmd:"" help:"Play a folder of handoff scenarios; facts told within 1,000 and 4,000 tokens, beside two baselines."`
+	Growth   evalGrowth   `cmd:"" help:"Cluster a million signals made of the texts of JSONL {text}; time, memory and restart at each size."`
 }
 
 // evalFlags are shared by the evaluations.
@@ -77,6 +78,8 @@ func report(s *Streams, v any) error {
 
 type evalCluster struct {
 	evalFlags
+	Orders    int  `help:"Also stream it in this many random orders and a drifting one, and print a table; the output gets the rows. Needs labels; holds all vectors." placeholder:"N"`
+	Baselines bool `help:"Also cluster the same vectors with k-means given the true number, HDBSCAN and leader, and print a table; the output gets the rows. Needs labels; HDBSCAN is quadratic."`
 }
 
 func (e *evalCluster) Run(ctx context.Context, s *Streams) error {
@@ -87,6 +90,16 @@ func (e *evalCluster) Run(ctx context.Context, s *Streams) error {
 	in, out, done, err := e.open(s)
 	if err != nil {
 		return err
+	}
+	if e.Orders > 0 || e.Baselines {
+		c, err := clusterer.Compare(ctx, in, embedder, clusterer.Against{Orders: e.Orders, Baselines: e.Baselines})
+		if err == nil {
+			err = writeRows(out, c)
+		}
+		if err := done(err); err != nil {
+			return err
+		}
+		return clusterTable(s.Err, c)
 	}
 	r, err := clusterer.Eval(ctx, in, embedder, out)
 	if err := done(err); err != nil {
