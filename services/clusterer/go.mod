@@ -6,6 +6,7 @@ require (
 	github.com/nats-io/nats.go v1.55.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/throughline-dev/throughline/pkg v0.0.0
+	github.com/throughline-dev/throughline/schemas v0.0.0
 	golang.org/x/sync v0.24.0
 )
 
@@ -17,7 +18,6 @@ require (
 	github.com/nats-io/jwt/v2 v2.8.2 // indirect
 	github.com/nats-io/nats-server/v2 v2.15.2 // indirect
 	github.com/sashabaranov/go-openai v1.43.0 // indirect
-	github.com/throughline-dev/throughline/schemas v0.0.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.6 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.16.0 // indirect
