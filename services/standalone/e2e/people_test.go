@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,14 +33,16 @@ func TestPeopleNotMessagesAndTheirWorth(t *testing.T) {
 	zendesk := func(kind string, detail, event object) {
 		send("zendesk", object{"type": "zen:event-type:" + kind, "id": fmt.Sprint(kind, detail), "time": at.Format(time.RFC3339), "detail": detail, "event": event})
 	}
-	const slow, dark = "The export to PDF always stops after ten pages.", "Please add a dark mode for working at night."
-	slack(object{"type": "message", "channel": "C1", "user": "U1", "ts": fmt.Sprintf("%d.000100", at.Unix()), "text": slow})
+	// Nobody repeats another word for word: who does is no voice.
+	const slow, dark = "stops after ten pages", "a dark mode for working at night"
+	slack(object{"type": "message", "channel": "C1", "user": "U1", "ts": fmt.Sprintf("%d.000100", at.Unix()), "text": "The export to PDF always " + slow + "."})
 	send("intercom", object{"type": "notification_event", "app_id": "app", "id": "n1", "topic": "conversation.user.created", "created_at": at.Unix(), "data": object{"item": object{
-		"type": "conversation", "id": "7", "created_at": at.Unix(), "source": object{"id": "s1", "body": "<p>" + slow + "</p>", "author": object{"type": "user", "id": "c1", "email": "ada@work.example"}},
+		"type": "conversation", "id": "7", "created_at": at.Unix(), "source": object{"id": "s1", "body": "<p>Our export to PDF always " + slow + ".</p>", "author": object{"type": "user", "id": "c1", "email": "ada@work.example"}},
 	}}})
-	zendesk("ticket.comment_added", object{"id": "5"}, object{"comment": object{"id": "77", "body": slow, "is_public": true, "author": object{"id": "9", "is_staff": false}}})
+	zendesk("ticket.comment_added", object{"id": "5"}, object{"comment": object{"id": "77", "body": "My export to PDF always " + slow + ", sadly.", "is_public": true, "author": object{"id": "9", "is_staff": false}}})
 	for i, user := range []string{"U6", "U7", "U8", "U9"} {
-		slack(object{"type": "message", "channel": "C1", "user": user, "ts": fmt.Sprintf("%d.00020%d", at.Unix(), i), "text": dark})
+		text := []string{"Please add ", "Please, please add ", "Could you please add ", "Please just add "}[i] + dark + "."
+		slack(object{"type": "message", "channel": "C1", "user": user, "ts": fmt.Sprintf("%d.00020%d", at.Unix(), i), "text": text})
 	}
 	before := s.clusterOf(t, ctx, slow, func(c demo.Cluster) bool { return c.Signals == 3 && c.Voices == 3 })
 
@@ -72,7 +75,7 @@ func (s *shape) clusterOf(t *testing.T, ctx context.Context, words string, ok fu
 		if err := s.play(0).Sender.Get(ctx, "/v1/clusters?limit=50", &page); err == nil {
 			last = page.Items
 			for _, c := range last {
-				if len(c.Quotes) > 0 && c.Quotes[0].Quote == words && ok(c) {
+				if len(c.Quotes) > 0 && strings.Contains(c.Quotes[0].Quote, words) && ok(c) {
 					return c
 				}
 			}
