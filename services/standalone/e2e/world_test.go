@@ -251,16 +251,13 @@ func fourServices(t *testing.T) *shape {
 	for _, name := range []string{"ingestor", "classifier", "clusterer", "context-publisher"} {
 		s.restart(t, name)
 	}
-	to := func(name string) http.Handler {
-		return httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: addresses[name]})
+	upstreams := map[string]http.Handler{}
+	for name, address := range addresses {
+		upstreams[name] = httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: address})
 	}
-	ingestor, publisher := to("ingestor"), to("context-publisher")
+	rules := readProxy(t)
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if ingestors(r) {
-			ingestor.ServeHTTP(w, r)
-			return
-		}
-		publisher.ServeHTTP(w, r)
+		upstreams[rules.serves(r.Method, r.URL.Path)].ServeHTTP(w, r)
 	}))
 	t.Cleanup(proxy.Close)
 	s.url = proxy.URL
@@ -275,18 +272,6 @@ func password(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(b))
-}
-
-// ingestors reports whether a request is the ingestor's: the rule of deploy/proxy.
-func ingestors(r *http.Request) bool {
-	switch {
-	case strings.HasPrefix(r.URL.Path, "/webhooks/"), strings.HasPrefix(r.URL.Path, "/v1/accounts"), strings.HasPrefix(r.URL.Path, "/v1/customers"),
-		strings.HasPrefix(r.URL.Path, "/v1/dead-letters"), strings.HasPrefix(r.URL.Path, "/v1/connections"):
-		return true
-	case strings.HasPrefix(r.URL.Path, "/v1/feedback"):
-		return r.Method != http.MethodGet
-	}
-	return false
 }
 
 // at is the demo's time in every test, so that every run sends the same webhooks.
