@@ -98,10 +98,14 @@ type contender struct {
 	drain               func() error
 }
 
+// stop ends the processes, politely at first: a peer that waits for its clients would wait
+// for ever.
 func (c *contender) stop() {
 	for _, p := range slices.Backward(c.running) {
 		_ = p.Process.Signal(os.Interrupt)
+		impatient := time.AfterFunc(5*time.Second, func() { _ = p.Process.Kill() })
 		_ = p.Wait()
+		impatient.Stop()
 	}
 }
 
