@@ -12,6 +12,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/config"
 	"github.com/throughline-dev/throughline/pkg/vendortest"
+	"github.com/throughline-dev/throughline/schemas"
 	"github.com/throughline-dev/throughline/services/ingestor"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/backfill"
 )
@@ -242,5 +243,87 @@ func TestBackfillRefusesAndSaysWhatToFix(t *testing.T) {
 			j := read[backfill.Job](t, h.api(http.MethodGet, path, ""), http.StatusOK)
 			return j.State == backfill.Failed && strings.Contains(j.Problem, problem)
 		})
+	}
+}
+
+// Zendesk's answers as they were recorded feed the stand-in: what customers wrote in public
+// becomes items, and the private comment of the recorded audit never does.
+func TestZendesksRecordedAnswersAreRead(t *testing.T) {
+	t.Parallel()
+	recorded := func(name string, into any) {
+		t.Helper()
+		b, err := schemas.Webhooks.ReadFile("webhooks/zendesk/" + name + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(b, into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var tickets struct {
+		Tickets []struct {
+			ID        int64     `json:"id"`
+			Status    string    `json:"status"`
+			UpdatedAt time.Time `json:"updated_at"`
+			Requester int64     `json:"requester_id"`
+		} `json:"tickets"`
+	}
+	recorded("api_tickets", &tickets)
+	var comments struct {
+		Comments []vendortest.ZendeskComment `json:"comments"`
+	}
+	recorded("api_ticket_comments", &comments)
+	var audit struct {
+		Audit struct {
+			Ticket    int64     `json:"ticket_id"`
+			Author    int64     `json:"author_id"`
+			CreatedAt time.Time `json:"created_at"`
+			Events    []struct {
+				ID     int64  `json:"id"`
+				Type   string `json:"type"`
+				Body   string `json:"body"`
+				Public bool   `json:"public"`
+			} `json:"events"`
+		} `json:"audit"`
+	}
+	recorded("api_ticket_audit", &audit)
+
+	s := vendortest.NewZendesk("bot@acme.example", "token", 30)
+	s.AddUser(vendortest.ZendeskUser{ID: audit.Audit.Author, Name: "Ada", Role: "end-user"})
+	private := vendortest.ZendeskTicket{ID: audit.Audit.Ticket, Status: "open", UpdatedAt: audit.Audit.CreatedAt}
+	for _, e := range audit.Audit.Events {
+		if e.Type == "Comment" {
+			private.Comments = append(private.Comments, vendortest.ZendeskComment{ID: e.ID, AuthorID: audit.Audit.Author, Body: e.Body, Public: e.Public, CreatedAt: private.UpdatedAt})
+		}
+	}
+	s.AddTicket(private)
+	s.AddUser(vendortest.ZendeskUser{ID: tickets.Tickets[0].Requester, Name: "Grace", Role: "end-user"})
+	for i, k := range tickets.Tickets {
+		kept := vendortest.ZendeskTicket{ID: k.ID, Status: k.Status, UpdatedAt: k.UpdatedAt}
+		if i == 0 {
+			kept.Comments = comments.Comments
+		}
+		s.AddTicket(kept)
+	}
+	var waits time.Duration
+	h := start(t, connected(t, history{Server: s.Server, kind: "zendesk", connect: func(c *config.Connection, url string) {
+		c.Email, c.APIToken, c.BaseURL = "bot@acme.example", config.NewSecret("token"), url
+	}}, &waits))
+	const path = "/v1/connections/acme-zendesk/backfill"
+	if a := h.api(http.MethodPost, path, `{"since":"2011-01-01T00:00:00Z"}`); a.status != http.StatusAccepted {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	var job backfill.Job
+	h.until("the backfill", func() bool {
+		job = read[backfill.Job](t, h.api(http.MethodGet, path, ""), http.StatusOK)
+		return job.State != backfill.Running
+	})
+	h.settle()
+	said := h.said()
+	if job.State != backfill.Done || len(said) != 1 || strings.Count(said[0], comments.Comments[0].Body) < 2 || !strings.Contains(said[0], "Grace") {
+		t.Errorf("%+v\n%q", job, said)
+	}
+	if len(private.Comments) == 0 || strings.Contains(fmt.Sprint(said), private.Comments[0].Body) {
+		t.Error("a private comment was taken, or none was recorded")
 	}
 }
