@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -145,8 +146,37 @@ func documented(t *testing.T) string {
 	return query
 }
 
-// sqlAgreesWithTheAPI compares the documented query with the API.
+// watermark is the input that the ranking is as of.
+func (s *shape) watermark(t *testing.T) uint64 {
+	t.Helper()
+	clusters := struct {
+		Items []struct {
+			Watermark uint64 `json:"watermark"`
+		} `json:"items"`
+	}{}
+	if err := s.play(0).Sender.Get(t.Context(), "/v1/clusters?limit=1", &clusters); err != nil || len(clusters.Items) == 0 {
+		t.Fatalf("no cluster is ranked: %v", err)
+	}
+	return clusters.Items[0].Watermark
+}
+
+// sqlAgreesWithTheAPI compares the documented query with the API, at the same watermark.
 func (s *shape) sqlAgreesWithTheAPI(t *testing.T) {
+	t.Helper()
+	for ctx := deadline(t); ; {
+		before := s.watermark(t)
+		differences := s.compare(t)
+		if s.watermark(t) == before || ctx.Err() != nil {
+			for _, d := range differences {
+				t.Error(d)
+			}
+			return
+		}
+	}
+}
+
+// compare lists where the documented query and the API differ just now.
+func (s *shape) compare(t *testing.T) (differences []string) {
 	t.Helper()
 	db, err := store.Open(t.Context(), store.Options{Addr: []string{s.sql.addr}, Database: "throughline", Username: "throughline", Password: s.sql.password})
 	if err != nil {
@@ -168,17 +198,18 @@ func (s *shape) sqlAgreesWithTheAPI(t *testing.T) {
 			t.Fatal(err)
 		}
 		if n >= len(api) || api[n].ID != id {
-			t.Fatalf("place %d differs between SQL and the API", n+1)
+			return append(differences, fmt.Sprintf("place %d differs between SQL and the API", n+1))
 		}
 		for i, term := range []string{"score", "reach", "worth", "severity", "momentum"} {
 			if math.Abs(api[n].Terms[term]-terms[i]) > 1e-9 {
-				t.Errorf("%s of place %d is %g in SQL and %g in the API", term, n+1, terms[i], api[n].Terms[term])
+				differences = append(differences, fmt.Sprintf("%s of place %d is %g in SQL and %g in the API", term, n+1, terms[i], api[n].Terms[term]))
 			}
 		}
 	}
 	if n != len(api) || n == 0 {
-		t.Errorf("%d clusters in SQL and %d in the API", n, len(api))
+		differences = append(differences, fmt.Sprintf("%d clusters in SQL and %d in the API", n, len(api)))
 	}
+	return differences
 }
 
 // rebuildsFromTheLog deletes the clusterer's snapshot and lets it start again.
