@@ -13,6 +13,9 @@ import (
 // Desk answers what only people at the page ask of a workspace: what waits for them, how
 // things flow, and what is drawn.
 type Desk interface {
+	Facets(ctx context.Context, workspace string) (read.Facets, error)
+	Similar(ctx context.Context, workspace, cluster string, limit int) ([]read.Similar, error)
+	Facts(ctx context.Context, workspace, cluster string) ([]read.Fact, error)
 	Suggestions(ctx context.Context, workspace string, limit int) ([]read.Suggestion, error)
 	Alike(ctx context.Context, workspace string, limit int) ([]read.Pair, error)
 	Decisions(ctx context.Context, workspace string, limit int, cursor string) (read.Page[read.Decision], error)
@@ -25,6 +28,7 @@ type Desk interface {
 const (
 	askedSuggestions = 50
 	askedPairs       = 5
+	askedSimilar     = 40
 	drawnDays        = 60
 )
 

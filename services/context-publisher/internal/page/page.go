@@ -96,6 +96,7 @@ func (p *Page) Register(mux *http.ServeMux) {
 	for pattern, view := range map[string]func(*request) error{
 		"GET /{$}":                     p.roadmap,
 		"GET /clusters/{id}":           p.cluster,
+		"GET /clusters/{id}/why":       p.why,
 		"GET /tickets":                 p.tickets,
 		"GET /tickets/{tracker}/{key}": p.ticket,
 		"GET /feedback":                p.feedback,

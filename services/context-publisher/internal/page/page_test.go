@@ -321,6 +321,40 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
+// The address holds what is asked for, and each condition can be left out by itself.
+func TestTheRoadmapIsFilteredByItsAddress(t *testing.T) {
+	t.Parallel()
+	b := serve(t).browser(t, apitest.Token("acme"))
+	_, body := b.get("/?kind=bug&area=export&segment=enterprise&since=30d&q=export&cursor=")
+	for _, holds := range []string{`<option value="export" selected>`, `<option value="enterprise" selected>`, `<option value="30d" selected>`, `value="export"`,
+		`href="/?area=export&amp;kind=bug&amp;q=export&amp;segment=enterprise"`, "the last 30 days"} {
+		if !strings.Contains(body, holds) {
+			t.Errorf("lacks %s", holds)
+		}
+	}
+	if _, body := b.get("/?q=nobody-said-this&kind=bug"); !strings.Contains(body, `without <bdi>“nobody-said-this”`) || !strings.Contains(body, `href="/?q=nobody-said-this"`) {
+		t.Error("an empty list does not say what to leave out")
+	}
+	for _, path := range []string{"/?source=fax", "/?since=yesterday"} {
+		if resp, _ := b.get(path); resp.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s: %d", path, resp.StatusCode)
+		}
+	}
+}
+
+func TestWhatWouldChangeARankIsAPartOfItsOwn(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := s.browser(t, apitest.Token("acme"))
+	resp, body := b.get("/clusters/" + s.cluster() + "/why")
+	if resp.StatusCode != http.StatusOK || !strings.HasPrefix(strings.TrimSpace(body), `<div class="change">`) || !strings.Contains(body, "2 more accounts of 12,000 a year would make it number 1") {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	if _, body := b.get("/clusters/" + s.cluster()); !strings.Contains(body, `class="change"`) {
+		t.Error("the cluster's own page does not say it")
+	}
+}
+
 func TestAReaderIsOfferedNoDecision(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
