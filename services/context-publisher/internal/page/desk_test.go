@@ -30,6 +30,13 @@ func (d desk) Facts(context.Context, string, string) ([]read.Fact, error) {
 	return []read.Fact{{Facet: "platform", Value: apitest.Hostile, Item: "itm_1", Voices: 2}}, nil
 }
 
+func (d desk) Revisions(_ context.Context, ws string, _ feedback.Tracker, key string) ([]read.Revision, error) {
+	if ws != "acme" {
+		return nil, nil
+	}
+	return []read.Revision{{Revision: 2, Material: true, Lines: []string{"2 new voices"}, At: apitest.Now}, {Revision: 1, At: apitest.Now}}, nil
+}
+
 func (d desk) Suggestions(_ context.Context, ws string, _ int) ([]read.Suggestion, error) {
 	if ws != "acme" {
 		return nil, nil

@@ -31,6 +31,8 @@ func (p *Page) functions() template.FuncMap {
 		"two":    func(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) },
 		"count":  count,
 		"need":   need,
+		"less":   func(a, b int) int { return a - b },
+		"before": func(revision uint64) uint64 { return revision - 1 },
 		"other": func(e read.Event) string { // a rename has the old name there
 			if strings.HasPrefix(e.Other, "clu_") {
 				return e.Other

@@ -261,7 +261,7 @@ type ticketView struct {
 	Brief     *brief.Brief
 	Asked     uint64 // the revision that was asked for, 0 for the newest
 	Changes   *brief.Changes
-	Revisions []uint64
+	Revisions []read.Revision
 }
 
 func (p *Page) ticket(req *request) error {
@@ -296,8 +296,8 @@ func (p *Page) ticket(req *request) error {
 			v.Changes = &c.Changes
 		}
 	}
-	for r := t.Revision; r > 0 && len(v.Revisions) < 12; r-- {
-		v.Revisions = append(v.Revisions, r)
+	if v.Revisions, err = p.o.Desk.Revisions(ctx, req.who.Workspace, tracker, key); err != nil {
+		return err
 	}
 	return p.show(req, http.StatusOK, "ticket", t.Key, "tickets", v)
 }
