@@ -217,6 +217,7 @@ func (c *Config) defaults() {
 		c.NATS.Replicas = 1
 	}
 	def(&c.SMTP.TLS, "starttls")
+	def(&c.SignIn.OIDC.GroupsClaim, "groups")
 	for i := range c.Workspaces {
 		def(&c.Workspaces[i].Timezone, "UTC")
 	}

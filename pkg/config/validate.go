@@ -70,6 +70,10 @@ func (c Config) Validate() error {
 			v.add("smtp.from", "must be the address that digests come from")
 		}
 	}
+	v.url("sign_in.oidc.issuer", c.SignIn.OIDC.Issuer)
+	if c.SignIn.OIDC.Issuer != "" && c.SignIn.OIDC.ClientID == "" {
+		v.add("sign_in.oidc.client_id", "is required with an issuer")
+	}
 	workspaces, connections, tokens := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for i, w := range c.Workspaces {
 		at := fmt.Sprintf("workspaces[%d]", i)
@@ -90,6 +94,15 @@ func (c Config) Validate() error {
 			tokens[t.Token.Value()] = true
 			for _, s := range t.Scopes {
 				v.oneOf(at+".scopes", s, scopes...)
+			}
+		}
+		for j, m := range w.Members {
+			at := fmt.Sprintf("%s.members[%d]", at, j)
+			if (m.Group != "") == (m.Email != "") {
+				v.add(at, "give either group or email")
+			}
+			for _, s := range m.Scopes {
+				v.oneOf(at+".scopes", s, "read", "decide", "administer")
 			}
 		}
 		for j, k := range w.Connections {

@@ -5,6 +5,7 @@ package standalone
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/throughline-dev/throughline/pkg/access"
+	"github.com/throughline-dev/throughline/pkg/access/audit"
+	"github.com/throughline-dev/throughline/pkg/access/session"
 	"github.com/throughline-dev/throughline/pkg/broker"
 	"github.com/throughline-dev/throughline/pkg/bus"
 	"github.com/throughline-dev/throughline/pkg/config"
@@ -122,7 +125,7 @@ func Services(p *process.Process) ([]process.Service, error) {
 	}
 	cl, err := classifier.New(classifier.Config{Workspaces: p.Workspaces(), Chat: p.Config.Models.Chat}, classifier.Deps{
 		Bus: p.Bus, Store: p.Store, Embedder: embedder, Logger: p.Logger.With("service", "classifier"), Registerer: p.Registry, Now: time.Now,
-		Keyring: access.NewKeyring(p.Config.Workspaces),
+		Keyring: access.NewKeyring(p.Config.Workspaces).With(session.New(p.Bus, time.Now, rand.Reader), audit.New(p.Store, p.Logger, time.Now)),
 	})
 	if err != nil {
 		return nil, err
@@ -133,7 +136,7 @@ func Services(p *process.Process) ([]process.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	cp, err := contextpublisher.New(contextpublisher.Config{Workspaces: p.Config.Workspaces, SMTP: p.Config.SMTP, PublicURL: p.Config.PublicURL}, contextpublisher.Deps{
+	cp, err := contextpublisher.New(contextpublisher.Config{Workspaces: p.Config.Workspaces, SMTP: p.Config.SMTP, SignIn: p.Config.SignIn, PublicURL: p.Config.PublicURL}, contextpublisher.Deps{
 		Bus: p.Bus, Store: p.Store, Embedder: embedder, Logger: p.Logger.With("service", "context-publisher"), Registerer: p.Registry, Now: time.Now, Holder: p.Holder,
 	})
 	if err != nil {

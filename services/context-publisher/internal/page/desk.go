@@ -65,6 +65,19 @@ func (p *Page) decisions(req *request) error {
 	return p.show(req, http.StatusOK, "decisions", "Decisions", "decisions", decisionsView{page.Items, onward(req.r, page.NextCursor)})
 }
 
+type auditView struct {
+	Deeds []read.Deed
+	Next  string
+}
+
+func (p *Page) audit(req *request) error {
+	page, err := req.workspace.Audit(req.r.Context(), perPage, req.r.URL.Query().Get("cursor"))
+	if err != nil {
+		return err
+	}
+	return p.show(req, http.StatusOK, "audit", "Audit log", "audit", auditView{page.Items, onward(req.r, page.NextCursor)})
+}
+
 // connections and dead letters are the ingestor's to tell: the page's script asks /v1.
 func (p *Page) connections(req *request) error {
 	return p.show(req, http.StatusOK, "connections", "Connections", "connections", nil)

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"math"
@@ -31,6 +32,11 @@ func (p *Page) functions() template.FuncMap {
 		"two":    func(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) },
 		"count":  count,
 		"need":   need,
+		"clock":  func(t time.Time) string { return t.UTC().Format("15:04:05") },
+		"deed":   func(route string) string { return cmp.Or(deeds[route], route) },
+		"via": func(v string) string {
+			return map[string]string{"token": "API token", "page": "token, on the page", "openid": "the OpenID provider"}[v]
+		},
 		"less":   func(a, b int) int { return a - b },
 		"before": func(revision uint64) uint64 { return revision - 1 },
 		"other": func(e read.Event) string { // a rename has the old name there
@@ -68,6 +74,19 @@ func (p *Page) functions() template.FuncMap {
 var kinds = map[feedback.Kind]string{
 	feedback.Bug: "Bug", feedback.FeatureRequest: "Feature request", feedback.Usability: "Usability", feedback.Question: "Question",
 	feedback.Praise: "Praise", feedback.Complaint: "Complaint", feedback.Other: "Other",
+}
+
+// deeds say in words what the routes of the audit log do. A route that is not here is shown
+// as it is.
+var deeds = map[string]string{
+	"POST /login": "Signed in", "GET /login/callback": "Signed in", "POST /logout": "Signed out", "POST /workspace": "Went to another workspace",
+	"POST /clusters/{id}/decisions": "Decided on a cluster", "POST /v1/clusters/{id}/decisions": "Decided on a cluster",
+	"POST /decisions/{id}/undo": "Took a decision back", "DELETE /v1/decisions/{id}": "Took a decision back",
+	"POST /tickets/{tracker}/{key}/attachments": "Confirmed or rejected an attachment", "POST /v1/tickets/{tracker}/{key}/attachments": "Confirmed or rejected an attachment",
+	"POST /v1/signals/{id}/correction": "Corrected a signal", "DELETE /v1/signals/{id}/correction": "Took a correction back",
+	"POST /v1/dead-letters/{id}/retry": "Retried a dead letter", "DELETE /v1/dead-letters/{id}": "Dropped a dead letter",
+	"DELETE /v1/customers/{id}": "Erased a customer", "DELETE /v1/feedback/{id}": "Deleted a feedback item",
+	"POST /v1/connections/{id}/backfill": "Began a backfill", "POST /v1/replay": "Began a replay",
 }
 
 // link lets an address that leads to the web through, and nothing else.
