@@ -73,13 +73,14 @@ const SnapshotStore = "snapshots-data"
 
 // The durables: one per job, named for the service and the job.
 const (
-	IngestorDecode   = "ingestor-decode"
-	IngestorArchive  = "ingestor-archive"
-	Classifier       = "classifier"
-	Clusterer        = "clusterer" // followed by -<shard>
-	PublisherTickets = "publisher-tickets"
-	PublisherWorlds  = "publisher-worlds"
-	PublisherBriefs  = "publisher-briefs"
+	IngestorDecode      = "ingestor-decode"
+	IngestorArchive     = "ingestor-archive"
+	Classifier          = "classifier"
+	ClassifierDecisions = "classifier-decisions"
+	Clusterer           = "clusterer" // followed by -<shard>
+	PublisherTickets    = "publisher-tickets"
+	PublisherWorlds     = "publisher-worlds"
+	PublisherBriefs     = "publisher-briefs"
 )
 
 // workspacePattern keeps a workspace id a single subject token, KV key part and

@@ -186,14 +186,17 @@ const (
 	Reopen Action = "reopen"
 	Pin    Action = "pin"
 	Reject Action = "reject"
-	Undo   Action = "undo"
+	// Correct says what kind a signal is.
+	Correct Action = "correct"
+	Undo    Action = "undo"
 )
 
 // Decision is what a person overruled, kept with who, when and why. Which of
 // Cluster, Into, Signals, Name, Ticket and Undoes matter depends on Action:
 // merge: Cluster into Into; split: Signals out of Cluster; move: Signals to Into;
 // rename: Cluster to Name; ignore and reopen: Cluster; pin and reject: Cluster to
-// Tracker and Ticket; undo: Undoes names the decision taken back.
+// Tracker and Ticket; correct: Signals holds the one that is of Kind; undo: Undoes names
+// the decision taken back.
 type Decision struct {
 	ID        string    `json:"id"`
 	Workspace string    `json:"workspace"`
@@ -202,6 +205,7 @@ type Decision struct {
 	Into      string    `json:"into,omitempty"`
 	Signals   []string  `json:"signals,omitempty"`
 	Name      string    `json:"name,omitempty"`
+	Kind      Kind      `json:"kind,omitempty"`
 	Tracker   Tracker   `json:"tracker,omitempty"`
 	Ticket    string    `json:"ticket,omitempty"`
 	Undoes    string    `json:"undoes,omitempty"`

@@ -30,6 +30,9 @@ func (t *taking) decide(d feedback.Decision) {
 	case feedback.Pin, feedback.Reject:
 		// About tickets: the context-publisher applies them.
 		return
+	case feedback.Correct:
+		// About a signal's kind: the classifier reads its item again, which comes as an input.
+		return
 	default:
 		err = fmt.Errorf("decide: unknown action %q", d.Action)
 	}

@@ -316,6 +316,7 @@ func (t *taking) meet(head *event.ItemHead) {
 func (t *taking) insert(head *event.ItemHead, s feedback.Signal, at time.Time) {
 	if known := t.World.signals[s.ID]; known != nil {
 		t.attribute(known, head.Customer.ID)
+		t.judge(known, s)
 		return
 	}
 	if t.space == nil {
@@ -346,6 +347,17 @@ func (t *taking) insert(head *event.ItemHead, s feedback.Signal, at time.Time) {
 	t.apply(changes)
 	t.recall(t.World.signals[s.ID])
 	t.watch(t.World.signals[s.ID])
+}
+
+// judge has a signal that stays where it is be of another kind or severity: somebody
+// corrected it, or a better model read it again.
+func (t *taking) judge(known *signal, s feedback.Signal) {
+	if known.Kind == s.Kind && known.Severity == s.Severity {
+		return
+	}
+	known.Kind, known.Severity = s.Kind, s.Severity
+	t.touch(known.Cluster)
+	t.changed(known.ID)
 }
 
 func (t *taking) remove(id string) {

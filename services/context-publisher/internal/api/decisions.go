@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/feedback"
@@ -27,6 +28,12 @@ type AttachmentRequest struct {
 	Action  feedback.Action `json:"action"`
 	Cluster string          `json:"cluster"`
 	Reason  string          `json:"reason,omitempty"`
+}
+
+// CorrectionRequest says what kind a signal is.
+type CorrectionRequest struct {
+	Kind   feedback.Kind `json:"kind"`
+	Reason string        `json:"reason,omitempty"`
 }
 
 // The longest name and reason, in bytes, and the most signals of one decision.
@@ -110,6 +117,28 @@ func (a *API) attach(w http.ResponseWriter, r *http.Request, ws Workspace) error
 	return a.take(w, r, ws, feedback.Decision{
 		Action: in.Action, Cluster: in.Cluster, Tracker: tracker, Ticket: key, Reason: in.Reason,
 	})
+}
+
+func (a *API) correct(w http.ResponseWriter, r *http.Request, ws Workspace) error {
+	var in CorrectionRequest
+	if err := decode(w, r, &in); err != nil {
+		return err
+	}
+	switch {
+	case !slices.Contains(feedback.Kinds, in.Kind):
+		return invalid{"kind is one of ours: bug, feature_request, usability, question, praise, complaint, other"}
+	case len(in.Reason) > maxReason:
+		return invalid{fmt.Sprintf("reason has at most %d bytes", maxReason)}
+	}
+	return a.take(w, r, ws, feedback.Decision{Action: feedback.Correct, Signals: []string{r.PathValue("id")}, Kind: in.Kind, Reason: in.Reason})
+}
+
+func (a *API) corrections(w http.ResponseWriter, r *http.Request, ws Workspace) error {
+	report, err := ws.Corrections(r.Context())
+	if err != nil {
+		return err
+	}
+	return answer(w, http.StatusOK, report)
 }
 
 // take gives a decision its id, time and author and has it taken. With the header
