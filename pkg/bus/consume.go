@@ -20,18 +20,20 @@ type Message struct {
 	Sequence uint64
 	Attempt  int
 	StoredAt time.Time
+	Trace    Trace // its span, for what is published or asked because of it
 }
 
 // Handler processes a batch in order and answers one error per message, or nil for
 // "all done". What an error means is said in error.go.
 type Handler func(ctx context.Context, batch []Message) []error
 
-// Each makes a Handler of a function for single messages.
+// Each makes a Handler of a function for single messages. Its context stands in the trace
+// of the message.
 func Each(f func(context.Context, Message) error) Handler {
 	return func(ctx context.Context, batch []Message) []error {
 		errs := make([]error, len(batch))
 		for i, m := range batch {
-			if errs[i] = f(ctx, m); errs[i] != nil && ctx.Err() != nil {
+			if errs[i] = f(m.Trace.Within(ctx), m); errs[i] != nil && ctx.Err() != nil {
 				for j := i + 1; j < len(batch); j++ {
 					errs[j] = ctx.Err()
 				}
@@ -246,8 +248,9 @@ func (l *loop) decode(ctx context.Context, raw jetstream.Msg) (pending, bool) {
 func (l *loop) process(ctx context.Context, batch []pending) {
 	for attempt := 1; len(batch) > 0; attempt++ {
 		stop := l.beat(ctx, batch)
+		l.begin(ctx, batch)
 		start := time.Now()
-		errs := l.handle(ctx, messages(batch))
+		errs := l.handle(together(ctx, batch), messages(batch))
 		l.bus.metrics.seconds.WithLabelValues(l.Durable).Observe(time.Since(start).Seconds())
 		if err := l.bus.sync.Sync(ctx); err != nil {
 			errs = failAll(errs, len(batch), Unavailable(fmt.Errorf("sync: %w", err)))
@@ -272,6 +275,7 @@ func (l *loop) process(ctx context.Context, batch []pending) {
 			err := at(errs, failed)
 			if ctx.Err() != nil {
 				stop()
+				interrupt(batch)
 				return
 			}
 			l.bus.metrics.settled.WithLabelValues(l.Durable, "retry").Inc()
@@ -283,6 +287,7 @@ func (l *loop) process(ctx context.Context, batch []pending) {
 			pause(ctx, wait)
 			if ctx.Err() != nil {
 				stop()
+				interrupt(batch)
 				return
 			}
 		}
@@ -336,24 +341,30 @@ func (l *loop) settle(ctx context.Context, p pending, err error) {
 	switch {
 	case err == nil:
 		m.settled.WithLabelValues(l.Durable, "ok").Inc()
+		p.finish("ok")
 		l.report(p, p.raw.Ack())
 	case ctx.Err() != nil:
 		m.settled.WithLabelValues(l.Durable, "interrupted").Inc()
+		p.finish("interrupted")
 	case delayed:
 		m.settled.WithLabelValues(l.Durable, "retry").Inc()
+		p.finish("retry")
 		l.report(p, p.raw.NakWithDelay(after))
 	case IsUnavailable(err) || !IsPermanent(err) && p.Attempt < l.Attempts:
 		m.settled.WithLabelValues(l.Durable, "retry").Inc()
+		p.finish("retry")
 		l.bus.log.Warn("will try again", "durable", l.Durable, "type", p.Type, "id", p.ID, "attempt", p.Attempt, "wait", backoffFor(p.Attempt), "error", err)
 		l.report(p, p.raw.NakWithDelay(backoffFor(p.Attempt)))
 	default:
 		if derr := l.bus.bury(ctx, l.Durable, l.Stream, p, err); derr != nil {
 			// Not recorded, so not given up: it comes again.
+			p.finish("retry")
 			l.bus.log.Error("dead letter not stored", "durable", l.Durable, "id", p.ID, "error", derr)
 			l.report(p, p.raw.NakWithDelay(backoffFor(p.Attempt)))
 			return
 		}
 		m.settled.WithLabelValues(l.Durable, "dead").Inc()
+		p.finish("dead")
 		l.bus.log.Error("gave up; kept as a dead letter", "durable", l.Durable, "type", p.Type, "id", p.ID, "attempt", p.Attempt, "error", err)
 		l.report(p, p.raw.TermWithReason("dead letter"))
 	}

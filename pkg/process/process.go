@@ -25,6 +25,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/embed"
 	"github.com/throughline-dev/throughline/pkg/httpserve"
 	"github.com/throughline-dev/throughline/pkg/store"
+	"github.com/throughline-dev/throughline/pkg/tracing"
 	"github.com/throughline-dev/throughline/schemas"
 )
 
@@ -104,6 +105,7 @@ type Process struct {
 	Holder      string // names this process in leases
 
 	committer *bus.Committer
+	traces    *tracing.Provider // nil where no spans are wanted
 }
 
 // urgent is how many senders wait for their delivery to be durable when everything else in
@@ -111,13 +113,17 @@ type Process struct {
 const urgent = 16
 
 // Open makes the event log and the store ready: streams, buckets and tables exist when it
-// returns.
-func Open(ctx context.Context, c config.Config, conns Connections, log *slog.Logger) (*Process, error) {
+// returns. name is what the process is called among others in traces.
+func Open(ctx context.Context, name string, c config.Config, conns Connections, log *slog.Logger) (*Process, error) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	traces, err := tracing.Open(ctx, c.Traces, name, Version, log)
+	if err != nil {
+		return nil, err
+	}
 	var committer *bus.Committer
 	b, err := bus.New(conns.NATS, bus.Options{
-		Logger: log, Registerer: reg, Syncer: conns.Syncer, Replicas: c.NATS.Replicas,
+		Logger: log, Registerer: reg, Syncer: conns.Syncer, Replicas: c.NATS.Replicas, Tracer: traces.TracerProvider(),
 		Busy: func() bool { return committer.InFlight() >= urgent },
 	})
 	if err != nil {
@@ -144,7 +150,7 @@ func Open(ctx context.Context, c config.Config, conns Connections, log *slog.Log
 	}
 	holder := fmt.Sprintf("%s-%d-%d", host, os.Getpid(), time.Now().UnixNano())
 	committer = bus.NewCommitter(b.JetStream(), conns.Syncer, bus.CommitterOptions{Admit: conns.Admit, Registerer: reg})
-	return &Process{Config: c, Logger: log, Registry: reg, Bus: b, Store: db, Connections: conns, Holder: holder, committer: committer}, nil
+	return &Process{Config: c, Logger: log, Registry: reg, Bus: b, Store: db, Connections: conns, Holder: holder, committer: committer, traces: traces}, nil
 }
 
 // Workspaces lists the ids of the configured workspaces.
@@ -194,7 +200,7 @@ func (p *Process) Serve(ctx context.Context, ready func(addr string), services .
 		s.Register(mux)
 	}
 	server, err := httpserve.New(httpserve.Options{
-		Addr: p.Config.Listen, Handler: mux, Gatherer: p.Registry, Logger: p.Logger,
+		Addr: p.Config.Listen, Handler: tracing.Handler(p.traces.TracerProvider(), mux), Gatherer: p.Registry, Logger: p.Logger,
 		Checks:  append(p.checks(), p.Connections.Checks...),
 		Details: map[string]string{"durability": p.Connections.Syncer.Mode()},
 	})
@@ -202,6 +208,15 @@ func (p *Process) Serve(ctx context.Context, ready func(addr string), services .
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	if profiles := p.Config.Profiles; profiles.Listen != "" {
+		shown, err := httpserve.Profiles(profiles.Listen, profiles.Token.Value(), p.Logger)
+		if err != nil {
+			_ = server.Close()
+			return err
+		}
+		p.Logger.Info("serving profiles", "address", shown.Addr())
+		g.Go(func() error { return shown.Run(ctx) })
+	}
 	g.Go(func() error { return server.Run(ctx) })
 	for _, s := range services {
 		g.Go(func() error { return s.Run(ctx) })
@@ -238,6 +253,9 @@ func (p *Process) Close(ctx context.Context) {
 	}
 	if err := p.Store.Close(); err != nil {
 		p.Logger.Warn("closing the store", "error", err)
+	}
+	if err := p.traces.Close(ctx); err != nil {
+		p.Logger.Warn("closing traces", "error", err)
 	}
 	p.Connections.Close(ctx)
 }

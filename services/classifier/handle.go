@@ -221,7 +221,7 @@ func (s *Service) publish(ctx context.Context, tasks []*task) {
 			t.err = bus.Permanent(err)
 			continue
 		}
-		out, sent = append(out, bus.Outgoing{Subject: bus.Subject("signals", t.Workspace), Event: e}), append(sent, t)
+		out, sent = append(out, bus.Outgoing{Subject: bus.Subject("signals", t.Workspace), Event: e, Trace: t.Trace}), append(sent, t)
 	}
 	if len(out) == 0 {
 		return

@@ -201,12 +201,12 @@ func (sh *shard) items(ctx context.Context, batch []bus.Message) error {
 		case err != nil:
 			return err
 		}
-		if err := sh.take(in); err != nil {
+		if err := sh.take(in, m.Trace); err != nil {
 			return err
 		}
 	}
 	for _, late := range sh.window.Late() {
-		if err := sh.take(late); err != nil {
+		if err := sh.take(late, bus.Trace{}); err != nil {
 			return err
 		}
 	}
@@ -220,17 +220,17 @@ func (sh *shard) decisions(ctx context.Context, batch []bus.Message) error {
 			sh.Logger.Error("decision not understood", "id", m.ID, "error", err)
 			continue
 		}
-		if err := sh.take(world.Input{Sequence: m.Sequence, Decision: &d.Decision, Workspace: m.Workspace}); err != nil {
+		if err := sh.take(world.Input{Sequence: m.Sequence, Decision: &d.Decision, Workspace: m.Workspace}, m.Trace); err != nil {
 			return err
 		}
 	}
 	return sh.flush(ctx)
 }
 
-func (sh *shard) take(in world.Input) error {
+func (sh *shard) take(in world.Input, from bus.Trace) error {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	return sh.tenants[in.Workspace].take(in)
+	return sh.tenants[in.Workspace].take(in, from)
 }
 
 func (sh *shard) flush(ctx context.Context) error {
@@ -321,8 +321,9 @@ type tenant struct {
 	world     *world.World
 	journal   *journal.Journal
 	lease     *bus.Lease
-	pending   []journal.Entry // taken but not yet told
-	written   int             // of those, how many are in the store
+	pending   []journal.Entry      // taken but not yet told
+	traces    map[uint64]bus.Trace // of those, by position; without those restored from the log
+	written   int                  // of those, how many are in the store
 	subject   string
 	published uint64 // stream sequence of our last world.changed
 	saved     uint64 // position of the last snapshot
@@ -331,7 +332,7 @@ type tenant struct {
 // open restores a workspace's world, and tells what a former owner wrote but did not live
 // to tell.
 func (s *Service) open(ctx context.Context, workspace string, lease *bus.Lease) (*tenant, error) {
-	t := &tenant{Service: s, workspace: workspace, lease: lease, journal: journal.New(s.Store, s.Bus, workspace, lease.Epoch), subject: bus.Subject("worlds", workspace)}
+	t := &tenant{Service: s, workspace: workspace, lease: lease, journal: journal.New(s.Store, s.Bus, workspace, lease.Epoch), subject: bus.Subject("worlds", workspace), traces: map[uint64]bus.Trace{}}
 	told, sequence, err := t.told(ctx)
 	if err != nil {
 		return nil, err
@@ -375,7 +376,7 @@ func (t *tenant) told(ctx context.Context) (position, sequence uint64, err error
 }
 
 // take lets the world decide; what it decided is told by flush.
-func (t *tenant) take(in world.Input) error {
+func (t *tenant) take(in world.Input, from bus.Trace) error {
 	if t.world.Took(in) {
 		return nil
 	}
@@ -388,6 +389,7 @@ func (t *tenant) take(in world.Input) error {
 	}
 	t.metrics.assigned.Add(float64(len(out.Signals)))
 	t.pending = append(t.pending, journal.Entry{Input: in, Outcome: out})
+	t.traces[out.Position] = from
 	return nil
 }
 
@@ -411,9 +413,10 @@ func (t *tenant) flush(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if t.published, err = t.Bus.PublishFenced(ctx, t.subject, env, t.published); err != nil {
+		if t.published, err = t.Bus.PublishFenced(t.traces[e.Outcome.Position].Within(ctx), t.subject, env, t.published); err != nil {
 			return err
 		}
+		delete(t.traces, e.Outcome.Position)
 		t.pending, t.written = t.pending[1:], t.written-1
 	}
 	t.pending = nil

@@ -38,7 +38,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, ready func(addr
 		defer cancel()
 		close(grace)
 	}
-	p, err := process.Open(ctx, c, conns, log)
+	p, err := process.Open(ctx, "throughline", c, conns, log)
 	if err != nil {
 		stop(conns.Close)
 		return err
