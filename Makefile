@@ -44,7 +44,7 @@ $(CACHE)/mcpclient/.installed: scripts/mcpclient/package.json scripts/mcpclient/
 	@touch $@
 
 browser: $(CACHE)/browser/.installed ## install Debian's Chromium, if there is none, and what drives it
-$(CACHE)/browser/.installed: scripts/browser/package.json scripts/browser/page.mjs
+$(CACHE)/browser/.installed: scripts/browser/package.json scripts/browser/page.mjs scripts/browser/bench.mjs
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || { echo "install Chromium (Debian: apt-get install chromium)"; exit 1; }
 	@mkdir -p $(@D) && cp $^ $(@D)/
 	$(NPM) --prefix $(@D)
@@ -120,6 +120,9 @@ $(CACHE)/prometheus/usr/bin/promtool:
 
 bench-mcp: install ## ask get_ticket_context of 100,000 items and 2,000 tickets, and print how long it takes
 	go test -run '^$$' -bench TicketContext -benchtime 300x ./services/context-publisher
+
+bench-page: install browser ## open every view of 100,000 items, and print how long it takes, in Chromium too
+	go test -run '^$$' -bench BenchmarkPage -benchtime 20x ./services/context-publisher
 
 clean: ## remove what was built and installed
 	rm -rf $(BIN) $(CACHE)

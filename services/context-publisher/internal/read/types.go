@@ -28,13 +28,19 @@ const (
 )
 
 // ClusterQuery filters the ranking. Kind and Status are exact; Status "" means all but
-// ignored clusters; Q is a case-insensitive substring of the name or of a quote.
+// ignored clusters; Q is a case-insensitive substring of the name or of a quote. Source,
+// Segment (of the account), Area and Since leave a cluster whose signals meet them all, and
+// then Q is looked for in those signals only. Ranks stay those of the whole ranking.
 type ClusterQuery struct {
-	Kind   string
-	Status string
-	Q      string
-	Limit  int
-	Cursor string
+	Kind    string
+	Status  string
+	Q       string
+	Source  string
+	Segment string
+	Area    string
+	Since   time.Time
+	Limit   int
+	Cursor  string
 }
 
 // Cluster is a cluster with its place. Rank counts from 1; it is 0 where the cluster
@@ -54,6 +60,7 @@ type Cluster struct {
 	Signals    uint32            `json:"signals"`
 	Items      uint32            `json:"items"`
 	Voices     uint32            `json:"voices"`
+	Matching   uint64            `json:"matching,omitempty"` // voices whose signals meet the query, where it is about signals
 	Accounts   uint32            `json:"accounts"`
 	Worth      float64           `json:"worth"` // of its accounts, a year, as the rank counts it
 	FirstSeen  time.Time         `json:"first_seen"`
