@@ -338,7 +338,9 @@ func (l *loop) settle(ctx context.Context, p pending, err error) {
 		m.settled.WithLabelValues(l.Durable, "ok").Inc()
 		l.report(p, p.raw.Ack())
 	case ctx.Err() != nil:
+		// Handed back: the next process need not wait until AckWait is over.
 		m.settled.WithLabelValues(l.Durable, "interrupted").Inc()
+		_ = p.raw.Nak()
 	case delayed:
 		m.settled.WithLabelValues(l.Durable, "retry").Inc()
 		l.report(p, p.raw.NakWithDelay(after))
