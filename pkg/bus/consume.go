@@ -344,8 +344,10 @@ func (l *loop) settle(ctx context.Context, p pending, err error) {
 		p.finish("ok")
 		l.report(p, p.raw.Ack())
 	case ctx.Err() != nil:
+		// Handed back: the next process need not wait until AckWait is over.
 		m.settled.WithLabelValues(l.Durable, "interrupted").Inc()
 		p.finish("interrupted")
+		_ = p.raw.Nak()
 	case delayed:
 		m.settled.WithLabelValues(l.Durable, "retry").Inc()
 		p.finish("retry")

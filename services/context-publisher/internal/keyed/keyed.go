@@ -154,13 +154,15 @@ const (
 
 // Write is what was written to a tracker, or sent to a destination (bucket ledger).
 // Hash identifies the content, Revision the brief's revision. Ref is what a tracker gave
-// for the block, Message what Slack gave for the digest's message.
+// for the block, also how far a write has come that failed; Failures counts the attempts
+// since it came further. Message is what Slack gave for the digest's message.
 type Write struct {
 	Workspace string           `json:"workspace"`
 	Tracker   feedback.Tracker `json:"tracker,omitempty"`
 	Ticket    string           `json:"ticket,omitempty"`
 	State     string           `json:"state"`
 	Ref       *tracker.Ref     `json:"ref,omitempty"`
+	Failures  int              `json:"failures,omitempty"`
 	Message   string           `json:"message,omitempty"`
 	Hash      string           `json:"hash"`
 	Revision  uint64           `json:"revision"`

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,12 +14,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/throughline-dev/throughline/pkg/broker"
 	"github.com/throughline-dev/throughline/pkg/broker/brokertest"
 	"github.com/throughline-dev/throughline/pkg/bus"
 	"github.com/throughline-dev/throughline/pkg/bus/bustest"
 	"github.com/throughline-dev/throughline/pkg/embed"
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/feedback"
+	"github.com/throughline-dev/throughline/pkg/store"
 	"github.com/throughline-dev/throughline/pkg/store/storetest"
 	"github.com/throughline-dev/throughline/pkg/vendortest"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/brief"
@@ -29,7 +32,16 @@ import (
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/worldtest"
 )
 
-func TestMain(m *testing.M) { storetest.Main(m) }
+func TestMain(m *testing.M) {
+	if servers := os.Getenv(childVariable); servers != "" {
+		if err := child(servers); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	storetest.Main(m)
+}
 
 // clock is a clock that a test turns.
 type clock struct{ nanos atomic.Int64 }
@@ -42,6 +54,7 @@ type bench struct {
 	*worldtest.World
 	bus     *bus.Bus
 	jira    *vendortest.Jira
+	jiraURL string
 	read    *read.Reader
 	decide  *decide.Decider
 	clock   *clock
@@ -54,8 +67,19 @@ var said = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
 
 func setUp(t *testing.T) *bench {
 	t.Helper()
-	b := loud(t)
-	db := storetest.New(t)
+	return over(t, brokertest.New(t), storetest.New(t))
+}
+
+// over is a bench over a broker and a store.
+func over(t *testing.T, server *broker.Server, db *store.DB) *bench {
+	t.Helper()
+	b, err := bus.New(brokertest.Dial(t, server), bus.Options{Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Registerer: prometheus.NewRegistry(), Syncer: server})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	jira := vendortest.NewJira(vendortest.JiraOptions{Email: "bot@acme.example", APIToken: "jira-token"})
 	url, err := jira.Listen("127.0.0.1:0")
 	if err != nil {
@@ -70,7 +94,7 @@ func setUp(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &bench{World: worldtest.New("acme", db, b), bus: b, jira: jira, read: r, clock: &clock{}, tracker: writes}
+	x := &bench{World: worldtest.New("acme", db, b), bus: b, jira: jira, jiraURL: url, read: r, clock: &clock{}, tracker: writes}
 	x.clock.nanos.Store(said.Add(48 * time.Hour).UnixNano())
 	if x.decide, err = decide.New(t.Context(), b, db, x.clock.now); err != nil {
 		t.Fatal(err)
@@ -147,15 +171,20 @@ func (x *bench) revised(t *testing.T) event.Brief {
 // until waits for a condition, checked whenever a settled moment may have come.
 func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(30 * time.Second)
+	within(t, 30*time.Second, what, holds)
+}
+
+func within(t *testing.T, most time.Duration, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(most)
 	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
+	tick := time.NewTicker(most / 1000)
 	defer tick.Stop()
 	for !holds() {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			t.Fatalf("not within 30 s: %s", what)
+			t.Fatalf("not within %s: %s", most, what)
 		}
 	}
 }
@@ -163,17 +192,20 @@ func until(t *testing.T, what string, holds func() bool) {
 // quiet waits until every event that was published is settled.
 func (x *bench) quiet(t *testing.T) {
 	t.Helper()
+	until(t, "every event is settled", func() bool { return x.settled(t) })
+}
+
+func (x *bench) settled(t *testing.T) bool {
+	t.Helper()
 	n := feedback.Shard("acme")
-	until(t, "every event is settled", func() bool {
-		for _, d := range []struct{ stream, durable string }{
-			{bus.Tickets, bus.PublisherTickets}, {bus.Worlds, bus.PublisherWorlds}, {bus.Signals, publish.Decisions}, {bus.Briefs, bus.PublisherBriefs},
-		} {
-			if bustest.Pending(t, x.bus, d.stream, fmt.Sprintf("%s-%02d", d.durable, n)) > 0 {
-				return false
-			}
+	for _, d := range []struct{ stream, durable string }{
+		{bus.Tickets, bus.PublisherTickets}, {bus.Worlds, bus.PublisherWorlds}, {bus.Signals, publish.Decisions}, {bus.Briefs, bus.PublisherBriefs},
+	} {
+		if bustest.Pending(t, x.bus, d.stream, fmt.Sprintf("%s-%02d", d.durable, n)) > 0 {
+			return false
 		}
-		return true
-	})
+	}
+	return true
 }
 
 func (x *bench) exports(t *testing.T) {
@@ -555,18 +587,6 @@ func TestWithdrawnWordsLeaveEveryRevision(t *testing.T) {
 	if text := x.own("PROJ-1")[0].Text; strings.Contains(text, "Firefox") {
 		t.Error("the block still shows withdrawn words")
 	}
-}
-
-func loud(t *testing.T) *bus.Bus {
-	srv := brokertest.New(t)
-	b, err := bus.New(brokertest.Dial(t, srv), bus.Options{Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Registerer: prometheus.NewRegistry(), Syncer: srv})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Ensure(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 func TestATicketIsOfferedALargeClusterThatAFewQuotesNearItAreIn(t *testing.T) {
