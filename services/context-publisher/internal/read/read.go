@@ -94,15 +94,8 @@ func (r *Reader) Watermark(ctx context.Context, ws string) (position uint64, asO
 	return position, asOf.UTC(), nil
 }
 
-// stored is how the store calls the status that is asked for: an open cluster is active.
-func stored(status string) string {
-	if status == "open" {
-		return "active"
-	}
-	return status
-}
-
-const clusterColumns = `id, name, name_pinned, status, kind, kinds, sources, medoid, signals, items, voices, accounts, worth,
+// Rows from before statuses moved say active for open.
+const clusterColumns = `id, name, name_pinned, if(status = 'active', 'open', status), status_since, people_since, kind, kinds, sources, medoid, signals, items, voices, accounts, worth,
 	first_seen, last_seen, position`
 
 type clusterRow struct {
@@ -113,13 +106,17 @@ type clusterRow struct {
 }
 
 func (c *clusterRow) into() []any {
-	return []any{&c.ID, &c.Name, &c.pinned, &c.Status, &c.kind, &c.Kinds, &c.Sources, &c.medoid, &c.Signals, &c.Items,
+	return []any{&c.ID, &c.Name, &c.pinned, &c.Status, &c.StatusSince, &c.PeopleSince, &c.kind, &c.Kinds, &c.Sources, &c.medoid, &c.Signals, &c.Items,
 		&c.Voices, &c.Accounts, &c.Worth, &c.FirstSeen, &c.LastSeen, &c.Position}
 }
 
 func (c *clusterRow) done() Cluster {
 	c.NamePinned, c.Kind = c.pinned == 1, feedback.Kind(c.kind)
 	c.Name = brief.Clean(c.Name)
+	if c.StatusSince = c.StatusSince.UTC(); c.StatusSince.Unix() <= 0 {
+		c.StatusSince = time.Time{}
+	}
+	c.Regressed = c.PeopleSince > 0
 	c.FirstSeen, c.LastSeen = c.FirstSeen.UTC(), c.LastSeen.UTC()
 	c.Quotes, c.Tickets = []Signal{}, []TicketRef{}
 	return c.Cluster
@@ -142,7 +139,7 @@ func (r *Reader) Clusters(ctx context.Context, ws string, q ClusterQuery) (Page[
 		add("kind = ?", q.Kind)
 	}
 	if q.Status != "" {
-		add("status = ?", stored(q.Status))
+		add("status = ?", q.Status)
 	} else {
 		add("status != 'ignored'")
 	}
