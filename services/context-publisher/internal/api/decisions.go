@@ -13,13 +13,14 @@ import (
 	"github.com/throughline-dev/throughline/pkg/feedback"
 )
 
-// DecisionRequest is what a person decides about a cluster. Which of Into, Signals and
-// Name are needed depends on Action, as in feedback.Decision.
+// DecisionRequest is what a person decides about a cluster. Which of Into, Signals, Name
+// and Status are needed depends on Action, as in feedback.Decision.
 type DecisionRequest struct {
 	Action  feedback.Action `json:"action"`
 	Into    string          `json:"into,omitempty"`
 	Signals []string        `json:"signals,omitempty"`
 	Name    string          `json:"name,omitempty"`
+	Status  feedback.Status `json:"status,omitempty"`
 	Reason  string          `json:"reason,omitempty"`
 }
 
@@ -46,9 +47,9 @@ const (
 func (d DecisionRequest) check() error {
 	needsInto, needsSignals := d.Action == feedback.Merge || d.Action == feedback.Move, d.Action == feedback.Split || d.Action == feedback.Move
 	switch d.Action {
-	case feedback.Merge, feedback.Split, feedback.Move, feedback.Rename, feedback.Ignore, feedback.Reopen:
+	case feedback.Merge, feedback.Split, feedback.Move, feedback.Rename, feedback.Ignore, feedback.Reopen, feedback.Mark:
 	default:
-		return invalid{"action is one of merge, split, move, rename, ignore, reopen"}
+		return invalid{"action is one of merge, split, move, rename, ignore, reopen, mark"}
 	}
 	switch {
 	case needsInto != (d.Into != ""):
@@ -57,6 +58,8 @@ func (d DecisionRequest) check() error {
 		return invalid{fmt.Sprintf("signals lists 1 to %d signals for split and move, and is absent for the others", maxSignals)}
 	case (d.Action == feedback.Rename) != (d.Name != "") || len(d.Name) > maxName:
 		return invalid{fmt.Sprintf("name has 1 to %d bytes for rename, and is absent for the others", maxName)}
+	case (d.Action == feedback.Mark) != (d.Status != "") || d.Action == feedback.Mark && !d.Status.Marks():
+		return invalid{"status is one of planned, in_progress, shipped for mark, and is absent for the others"}
 	case len(d.Reason) > maxReason:
 		return invalid{fmt.Sprintf("reason has at most %d bytes", maxReason)}
 	}
@@ -85,7 +88,7 @@ func (a *API) decide(w http.ResponseWriter, r *http.Request, ws Workspace) error
 		}
 	}
 	return a.take(w, r, ws, feedback.Decision{
-		Action: in.Action, Cluster: r.PathValue("id"), Into: in.Into, Signals: in.Signals, Name: in.Name, Reason: in.Reason,
+		Action: in.Action, Cluster: r.PathValue("id"), Into: in.Into, Signals: in.Signals, Name: in.Name, Status: in.Status, Reason: in.Reason,
 	})
 }
 

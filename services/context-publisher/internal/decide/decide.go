@@ -166,7 +166,7 @@ func (d *Decider) complete(in feedback.Decision) feedback.Decision {
 	in.Signals = slices.Compact(in.Signals)
 	in.Name = strings.Join(strings.Fields(in.Name), " ")
 	if in.ID == "" {
-		in.ID = feedback.ID("dec", in.Workspace, string(in.Action), in.Cluster, in.Into, strings.Join(in.Signals, ","), in.Name, string(in.Kind),
+		in.ID = feedback.ID("dec", in.Workspace, string(in.Action), in.Cluster, in.Into, strings.Join(in.Signals, ","), in.Name, string(in.Kind)+string(in.Status),
 			string(in.Tracker), in.Ticket, in.By, in.At.Format(time.RFC3339Nano))
 	}
 	return in
@@ -199,6 +199,11 @@ func (d *Decider) check(ctx context.Context, in feedback.Decision) error {
 	case feedback.Rename:
 		if in.Name == "" || len(in.Name) > 200 || !utf8.ValidString(in.Name) {
 			return refuse("a name of 1 to 200 bytes is required")
+		}
+		return d.clusters(ctx, in.Workspace, in.Cluster)
+	case feedback.Mark:
+		if !in.Status.Marks() {
+			return refuse("a status of planned, in_progress or shipped is required")
 		}
 		return d.clusters(ctx, in.Workspace, in.Cluster)
 	case feedback.Ignore, feedback.Reopen:
@@ -304,8 +309,8 @@ func (d *Decider) row(ctx context.Context, in feedback.Decision, undoneBy string
 		version = 2
 	}
 	err := d.db.Insert(ctx, "decisions",
-		[]string{"workspace", "id", "action", "cluster", "into", "signals", "name", "kind", "tracker", "ticket", "undone_by", "decided_by", "reason", "at", "version"},
-		[][]any{{in.Workspace, in.ID, string(in.Action), in.Cluster, in.Into, append([]string{}, in.Signals...), in.Name, string(in.Kind),
+		[]string{"workspace", "id", "action", "cluster", "into", "signals", "name", "kind", "status", "tracker", "ticket", "undone_by", "decided_by", "reason", "at", "version"},
+		[][]any{{in.Workspace, in.ID, string(in.Action), in.Cluster, in.Into, append([]string{}, in.Signals...), in.Name, string(in.Kind), string(in.Status),
 			string(in.Tracker), in.Ticket, undoneBy, in.By, in.Reason, in.At, version}},
 		fmt.Sprintf("decision:%s:%d", in.ID, version))
 	if err != nil {
