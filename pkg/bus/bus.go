@@ -22,8 +22,9 @@ type Options struct {
 	Replicas   int              // of streams and buckets; 0 means 1
 	MaxBytes   int64            // of the deliveries stream, which refuses new messages when full; 0 means no limit
 	Now        func() time.Time // the clock; nil means time.Now
-	// Busy tells consumers in this process that something more urgent needs the machine:
-	// they then put their next batch off, for half of AckWait at most. nil means never.
+	// Busy tells consumers in this process that something more urgent needs the machine.
+	// While it does, each of them works for a twentieth of the time at most, and is kept from
+	// it no longer than half a minute. nil means never.
 	Busy func() bool
 }
 
