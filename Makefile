@@ -104,6 +104,10 @@ bench-ingest: install build ## webhooks a second, durable and synced, against a 
 	$(CACHE)/benchingest -throughline $(BIN)/throughline -peer $(CACHE)/peer
 	@echo && echo "The ingest path alone: client, server and broker of one process" && cd services/ingestor && go test -run '^$$' -bench BenchmarkWebhook -benchtime 5s .
 
+bench-memory: install build ## what memory ten minutes of a thousand webhooks a second take, each half minute
+	cd scripts/benchingest && GOWORK=off go build -o ../../$(CACHE)/benchingest .
+	$(CACHE)/benchingest -throughline $(BIN)/throughline -flat 10m
+
 soak: install build ## twenty thousand webhooks, shuffled and doubled, through three kill -9s (SOAK=N for another number)
 	go test ./services/standalone/e2e -run TestThreeKillsChangeNoItem -count 1 -v -timeout 30m -deliveries $(SOAK)
 

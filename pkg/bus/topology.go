@@ -34,7 +34,9 @@ type Stream struct {
 // <stage>.<shard>.<workspace>[.<more>]; the shard token is there from the first day
 // so that growing is configuration.
 var Topology = []Stream{
-	{Deliveries, []string{"deliveries.*.*.*"}, "ingestor", "one inbound request as it came", 7 * 24 * time.Hour, 30 * time.Minute},
+	// Ids are remembered in memory: a flood of deliveries would fill it, and what a vendor sends
+	// again later than that the decoder recognises by what it says.
+	{Deliveries, []string{"deliveries.*.*.*"}, "ingestor", "one inbound request as it came", 7 * 24 * time.Hour, 2 * time.Minute},
 	{Items, []string{"items.*.*"}, "ingestor; classifier (items read again)", "feedback items, accounts and erasures, decoded", 30 * 24 * time.Hour, 30 * time.Minute},
 	{Tickets, []string{"tickets.*.*"}, "ingestor", "tickets as they move", 30 * 24 * time.Hour, 30 * time.Minute},
 	{Signals, []string{"signals.*.*", "decisions.*.*", "attached.*.*"}, "classifier; context-publisher (decisions, attached)", "what the clusterer takes: classified items, people's decisions, and which clusters answer to a ticket", 30 * 24 * time.Hour, 30 * time.Minute},
