@@ -165,9 +165,9 @@ func running(w http.ResponseWriter, r *http.Request) {
 func TestTheDoctorFindsPlantedFaults(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		fault        string
-		plant        func(t *testing.T, p *patient)
-		check        string
+		fault         string
+		plant         func(t *testing.T, p *patient)
+		check         string
 		found, remedy string // parts of what is said
 	}{
 		{"a misspelt key", func(_ *testing.T, p *patient) { p.texts = append(p.texts, "listn: nowhere") },
