@@ -44,7 +44,7 @@ $(CACHE)/mcpclient/.installed: scripts/mcpclient/package.json scripts/mcpclient/
 	@touch $@
 
 browser: $(CACHE)/browser/.installed ## install Debian's Chromium, if there is none, and what drives it
-$(CACHE)/browser/.installed: scripts/browser/package.json scripts/browser/page.mjs
+$(CACHE)/browser/.installed: scripts/browser/package.json scripts/browser/page.mjs scripts/browser/bench.mjs
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || { echo "install Chromium (Debian: apt-get install chromium)"; exit 1; }
 	@mkdir -p $(@D) && cp $^ $(@D)/
 	$(NPM) --prefix $(@D)
@@ -104,6 +104,10 @@ bench-ingest: install build ## webhooks a second, durable and synced, against a 
 	$(CACHE)/benchingest -throughline $(BIN)/throughline -peer $(CACHE)/peer
 	@echo && echo "The ingest path alone: client, server and broker of one process" && cd services/ingestor && go test -run '^$$' -bench BenchmarkWebhook -benchtime 5s .
 
+bench-memory: install build ## what memory ten minutes of a thousand webhooks a second take, each half minute
+	cd scripts/benchingest && GOWORK=off go build -o ../../$(CACHE)/benchingest .
+	$(CACHE)/benchingest -throughline $(BIN)/throughline -flat 10m
+
 soak: install build ## twenty thousand webhooks, shuffled and doubled, through three kill -9s (SOAK=N for another number)
 	go test ./services/standalone/e2e -run TestThreeKillsChangeNoItem -count 1 -v -timeout 30m -deliveries $(SOAK)
 
@@ -123,6 +127,9 @@ $(CACHE)/prometheus/usr/bin/promtool:
 
 bench-mcp: install ## ask get_ticket_context of 100,000 items and 2,000 tickets, and print how long it takes
 	go test -run '^$$' -bench TicketContext -benchtime 300x ./services/context-publisher
+
+bench-page: install browser ## open every view of 100,000 items, and print how long it takes, in Chromium too
+	go test -run '^$$' -bench BenchmarkPage -benchtime 20x ./services/context-publisher
 
 clean: ## remove what was built and installed
 	rm -rf $(BIN) $(CACHE)

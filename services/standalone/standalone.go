@@ -13,7 +13,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/broker"
 	"github.com/throughline-dev/throughline/pkg/bus"
 	"github.com/throughline-dev/throughline/pkg/config"
@@ -39,7 +38,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, ready func(addr
 		defer cancel()
 		close(grace)
 	}
-	p, err := process.Open(ctx, c, conns, log)
+	p, err := process.Open(ctx, "throughline", c, conns, log)
 	if err != nil {
 		stop(conns.Close)
 		return err
@@ -122,7 +121,6 @@ func Services(p *process.Process) ([]process.Service, error) {
 	}
 	cl, err := classifier.New(classifier.Config{Workspaces: p.Workspaces(), Chat: p.Config.Models.Chat}, classifier.Deps{
 		Bus: p.Bus, Store: p.Store, Embedder: embedder, Logger: p.Logger.With("service", "classifier"), Registerer: p.Registry, Now: time.Now,
-		Keyring: access.NewKeyring(p.Config.Workspaces),
 	})
 	if err != nil {
 		return nil, err

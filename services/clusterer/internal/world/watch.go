@@ -13,7 +13,7 @@ import (
 // Alert is something that people should hear of now.
 type Alert struct {
 	ID      string // the same however often the input is taken again
-	Kind    string // new, rising, severity or churn
+	Kind    string // new, rising, severity, churn or regression
 	Cluster string
 	Signals []string // what was said, the newest first
 	Voices  int      // accounts that said it
@@ -80,12 +80,12 @@ func (w *World) sighting(s *signal) burst.Sighting {
 	return burst.Sighting{Signal: s.ID, Who: who, Copy: rank.Copy(s.Quote), Severe: s.Severity >= burst.Severe, At: s.At}
 }
 
-// watch looks whether a signal that just came is part of a burst, a spike, or a large
-// account that speaks of leaving. What came late tells nothing about now, and what nobody
+// watch looks whether a signal that just came is part of a burst, a spike, a large account
+// that speaks of leaving, or the first of what had shipped. What came late tells nothing about now, and what nobody
 // wants to hear of stays silent.
 func (t *taking) watch(s *signal) {
 	c := t.clusters[s.Cluster]
-	if s.At.Before(t.asOf.Add(-late)) || c == nil || c.Ignored {
+	if s.At.Before(t.asOf.Add(-late)) || c == nil || c.ignored() {
 		return
 	}
 	var near []burst.Sighting
@@ -106,6 +106,9 @@ func (t *taking) watch(s *signal) {
 	}
 	if rank.Leaving(s.Quote) && t.large(me.Who) {
 		t.alert(c, Alert{Kind: "churn", Signals: []string{s.ID}, Voices: 1, AtRisk: t.accounts[me.Who].Value}, s.At)
+	}
+	if stands := t.stands(c); stands.regressed() && s.At.After(stands.Since) && !c.Alerted["regression"].After(stands.Since) {
+		t.alert(c, Alert{Kind: "regression", Signals: []string{s.ID}, Voices: 1, Window: s.At.Sub(stands.Since)}, s.At)
 	}
 }
 

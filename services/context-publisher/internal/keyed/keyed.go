@@ -133,6 +133,14 @@ type Ticket struct {
 	// it: a redelivered move finds its revision here.
 	Moved   int64  `json:"moved,omitempty"`
 	MovedAt uint64 `json:"moved_at,omitempty"`
+
+	// Since is when the ticket came to its category, by its tracker's clock.
+	Since time.Time `json:"since,omitzero"`
+
+	// Told is what was last said of the ticket's clusters on the bus, and Tellings how
+	// often something was.
+	Told     string `json:"told,omitempty"`
+	Tellings uint64 `json:"tellings,omitempty"`
 }
 
 // Ruling is a pin or a rejection of a cluster.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -337,6 +338,40 @@ func TestAMoveToInProgressPinsTheRevisionAndLaterChangesAreTold(t *testing.T) {
 	x.quiet(t)
 	if detail, err = x.read.Ticket(t.Context(), "acme", feedback.Jira, "PROJ-1"); err != nil || detail.Title != exports.Title || detail.Category != feedback.InProgress {
 		t.Errorf("an older version won: %q %s (%v)", detail.Title, detail.Category, err)
+	}
+}
+
+func TestTheClustererIsToldHowFarTheTicketOfAClusterIs(t *testing.T) {
+	t.Parallel()
+	x := setUp(t)
+	x.exports(t)
+	told := bustest.Collect(t, x.bus, bus.Signals, "attached.*.acme")
+	next := func() event.Attached {
+		t.Helper()
+		a, err := event.Payload[event.Attached](bustest.Await(t, told).Envelope)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	x.start()
+	x.ticket(t, event.TicketCreated, exports)
+	if a := next(); a.Category != feedback.Open || !slices.Equal(a.Clusters, []string{"clu_exports"}) || a.Ticket != "PROJ-1" {
+		t.Errorf("first told %+v", a)
+	}
+	x.ticket(t, event.TicketEdited, exports) // nothing new: nothing is told
+	started := exports
+	started.Version, started.Status, started.Category = 2, "In Progress", feedback.InProgress
+	x.ticket(t, event.TicketMoved, started)
+	if a := next(); a.Category != feedback.InProgress || !a.At.Equal(said.Add(2*time.Second)) {
+		t.Errorf("after the move told %+v", a)
+	}
+	x.quiet(t)
+	if _, err := x.decide.Decide(t.Context(), feedback.Decision{Workspace: "acme", Action: feedback.Reject, Cluster: "clu_exports", Tracker: feedback.Jira, Ticket: "PROJ-1", By: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	if a := next(); len(a.Clusters) != 0 {
+		t.Errorf("after a rejection told %+v", a)
 	}
 }
 
