@@ -221,7 +221,12 @@ func TestAStormOfMovesEndsInOneBlockPerTicketWithTheNewestRevision(t *testing.T)
 		for range x.briefs { // so that the collector goes on
 		}
 	}()
-	within(t, time.Minute+time.Duration(*moves)*100*time.Millisecond, "each ticket shows the newest revision", func() bool {
+	defer func() {
+		if t.Failed() {
+			t.Logf("left to do: %v", x.left(t))
+		}
+	}()
+	within(t, time.Minute+time.Duration(*moves)*time.Second/2, "each ticket shows the newest revision", func() bool {
 		for n := range tickets {
 			if x.shown(t, key(n)) == "" {
 				return false
@@ -234,6 +239,19 @@ func TestAStormOfMovesEndsInOneBlockPerTicketWithTheNewestRevision(t *testing.T)
 			t.Errorf("%s has %d blocks; the first does not tell of %d voices", key(n), len(got), *kills+1)
 		}
 	}
+}
+
+// left is what each durable has yet to settle.
+func (x *bench) left(t *testing.T) map[string]uint64 {
+	t.Helper()
+	out := map[string]uint64{}
+	n := feedback.Shard("acme")
+	for _, d := range []struct{ stream, durable string }{
+		{bus.Tickets, bus.PublisherTickets}, {bus.Worlds, bus.PublisherWorlds}, {bus.Signals, publish.Decisions}, {bus.Briefs, bus.PublisherBriefs},
+	} {
+		out[d.durable] = bustest.Pending(t, x.bus, d.stream, fmt.Sprintf("%s-%02d", d.durable, n))
+	}
+	return out
 }
 
 // shown is the text of a ticket's block where nothing is left to write: no event waits, no
