@@ -105,7 +105,7 @@ func DigestKey(workspace, date, destination string) string {
 
 // Ticket is a ticket's state (bucket tickets). Version is the vendor's newest; Revision
 // and Hash are of the newest brief; PickedUp is the revision of the brief when work
-// began, 0 for never. Writes counts what was written about the ticket and is the version
+// began, DoneAt when it was done, 0 for never. Writes counts what was written about the ticket and is the version
 // of its attachment rows. Due is when gathered changes are to be written, zero for none;
 // WroteAt is when a brief was written last. AcceptedAt is the earliest delivery that the
 // gathered changes answer to. Rulings are people's pins and rejections by cluster.
@@ -122,6 +122,7 @@ type Ticket struct {
 	Hash       string                  `json:"hash"`
 	PickedUp   uint64                  `json:"picked_up"`
 	PickedUpAt time.Time               `json:"picked_up_at,omitzero"`
+	DoneAt     uint64                  `json:"done_at,omitempty"`
 	Writes     uint64                  `json:"writes"`
 	WroteAt    time.Time               `json:"wrote_at,omitzero"`
 	Due        time.Time               `json:"due,omitzero"`

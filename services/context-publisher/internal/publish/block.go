@@ -18,7 +18,7 @@ import (
 
 // blockFormat is part of every block's hash: a change of how blocks are rendered writes
 // them again.
-const blockFormat = "1"
+const blockFormat = "2"
 
 // longestPause bounds the wait before a tracker that failed without saying how long to wait
 // is tried again: Options.Pause, doubled with each attempt.
@@ -73,12 +73,12 @@ func (s *shard) block(ctx context.Context, m bus.Message) error {
 	return nil
 }
 
-// content renders a brief as a block. A ticket in progress shows what changed since it
-// was picked up.
+// content renders a brief as a block, with what came since the ticket's last turn.
 func (s *shard) content(ctx context.Context, a address, st keyed.Ticket, b brief.Brief) (tracker.Block, error) {
 	var since *brief.Changes
-	if st.PickedUp > 0 && st.PickedUp < b.Revision && st.Category == feedback.InProgress {
-		old, found, err := s.stored(ctx, a, st.PickedUp)
+	turn := turned(st)
+	if turn > 0 && turn < b.Revision {
+		old, found, err := s.stored(ctx, a, turn)
 		if err != nil {
 			return tracker.Block{}, err
 		}
@@ -89,11 +89,21 @@ func (s *shard) content(ctx context.Context, a address, st keyed.Ticket, b brief
 	}
 	title, text := brief.Block(b, since, s.Block)
 	out := tracker.Block{Title: title, Markdown: text, Revision: int(b.Revision),
-		Hash: feedback.ID("blk", blockFormat, b.Hash, fmt.Sprint(st.PickedUp))}
+		Hash: feedback.ID("blk", blockFormat, b.Hash, fmt.Sprint(turn))}
 	if s.PublicURL != "" {
 		out.URL = s.PublicURL + "/tickets/" + string(a.tracker) + "/" + url.PathEscape(a.key)
 	}
 	return out, nil
+}
+
+// turned is the revision of the brief at which a ticket last turned: it was picked up, or
+// it was done. What came after is what whoever works on it, has it blocked or opens it again
+// has not read.
+func turned(st keyed.Ticket) uint64 {
+	if st.Category == feedback.Done {
+		return st.DoneAt
+	}
+	return max(st.PickedUp, st.DoneAt)
 }
 
 // entry is a line of the ledger while it is worked on.

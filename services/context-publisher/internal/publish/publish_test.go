@@ -198,11 +198,8 @@ func (x *bench) quiet(t *testing.T) {
 
 func (x *bench) settled(t *testing.T) bool {
 	t.Helper()
-	n := feedback.Shard("acme")
-	for _, d := range []struct{ stream, durable string }{
-		{bus.Tickets, bus.PublisherTickets}, {bus.Worlds, bus.PublisherWorlds}, {bus.Signals, publish.Decisions}, {bus.Briefs, bus.PublisherBriefs},
-	} {
-		if bustest.Pending(t, x.bus, d.stream, fmt.Sprintf("%s-%02d", d.durable, n)) > 0 {
+	for _, n := range x.left(t) {
+		if n > 0 {
 			return false
 		}
 	}
@@ -372,6 +369,55 @@ func TestTheClustererIsToldHowFarTheTicketOfAClusterIs(t *testing.T) {
 	}
 	if a := next(); len(a.Clusters) != 0 {
 		t.Errorf("after a rejection told %+v", a)
+	}
+}
+
+func TestADoneTicketSaysWhomToTellAndThenWhatWasHeardAgain(t *testing.T) {
+	t.Parallel()
+	x := setUp(t)
+	x.exports(t)
+	x.start()
+	move := func(version int64, status string, category feedback.StatusCategory) {
+		t.Helper()
+		to := exports
+		to.Version, to.Status, to.Category = version, status, category
+		x.ticket(t, event.TicketMoved, to)
+		x.revised(t)
+		x.quiet(t)
+	}
+	has := func(when string, want ...string) {
+		t.Helper()
+		text := x.own("PROJ-1")[0].Text
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s the block lacks %q: %s", when, w, text)
+			}
+		}
+	}
+	x.ticket(t, event.TicketCreated, exports)
+	x.revised(t)
+	// A version is the second after what was said first: done an hour after the last of it.
+	done := int64(2 * 60 * 60)
+	move(done, "Done", feedback.Done)
+	has("done,", "To be told that it is done", "Ingrid Solvang, Nordhaven Retail (Enterprise, 48,000 EUR a year), zendesk (1)", brief.Reply)
+	if strings.Contains(x.own("PROJ-1")[0].Text, "Possible regression") {
+		t.Error("a regression before anybody spoke")
+	}
+
+	x.clock.forward(time.Minute)
+	x.Say(t, worldtest.Saying{Cluster: "clu_exports", Customer: "Gethin Prosser", Account: "a5", At: said.Add(48 * time.Hour), Severity: 0.9,
+		Text: "CSV export stops again on large boards since version 9.1.0."})
+	if again := x.revised(t); !again.Material || !strings.Contains(strings.Join(again.Changes, "\n"), "possible regression: 1 person") {
+		t.Errorf("the revision tells %v", again.Changes)
+	}
+	x.quiet(t)
+	has("heard again,", "Possible regression", "1 person spoke of it", "since version 9.1.0", "What changed since")
+
+	x.clock.forward(time.Minute)
+	move(done+60, "Blocked", feedback.Open)
+	has("reopened and blocked,", "What changed since", "since version 9.1.0")
+	if text := x.own("PROJ-1")[0].Text; strings.Contains(text, "To be told") || len(x.own("PROJ-1")) != 1 {
+		t.Errorf("an open ticket says whom to tell: %s", text)
 	}
 }
 

@@ -116,6 +116,9 @@ func (s *shard) revise(ctx context.Context, a address, st keyed.Ticket, next *ke
 	if err != nil {
 		return false, nil, err
 	}
+	if t.Category == feedback.Done {
+		in.DoneAt = next.Since
+	}
 	in.Relevance = make(map[string]float64, len(in.Signals))
 	for _, g := range in.Signals {
 		in.Relevance[g.ID] = matcher.Relevance(at, g.Quote, at.Space, g.Vector)

@@ -61,8 +61,11 @@ func (s *shard) ticket(ctx context.Context, m bus.Message) error {
 		}
 		if st.Moved != t.Version {
 			st.Moved, st.MovedAt = t.Version, st.Revision
-			if t.Category == feedback.InProgress {
+			switch t.Category {
+			case feedback.InProgress:
 				st.PickedUp, st.PickedUpAt = st.Revision, t.UpdatedAt
+			case feedback.Done:
+				st.DoneAt = st.Revision
 			}
 		}
 		return func(ctx context.Context) error { return s.move(ctx, t, previous, st.MovedAt) }

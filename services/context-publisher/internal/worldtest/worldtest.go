@@ -17,7 +17,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/pkg/store"
-	"github.com/throughline-dev/throughline/services/context-publisher/internal/query"
 )
 
 // World is one workspace's feedback.
@@ -232,20 +231,10 @@ func (w *World) cluster(t testing.TB, id string, now time.Time) {
 			last, first, last, w.Embedder.Space().ID(), sum, w.Position, w.Position})
 }
 
-// insert waits for a store that is being restarted, as the services do.
 func (w *World) insert(t testing.TB, table string, columns []string, row []any) {
 	t.Helper()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for attempt := 1; ; attempt++ {
-		err := w.DB.Insert(context.Background(), table, columns, [][]any{row}, "")
-		if err == nil {
-			return
-		}
-		if err = query.Failed("write "+table, err); !bus.IsUnavailable(err) || attempt == 300 {
-			t.Fatal(err)
-		}
-		<-tick.C
+	if err := w.DB.Insert(context.Background(), table, columns, [][]any{row}, ""); err != nil {
+		t.Fatal(err)
 	}
 }
 
