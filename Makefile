@@ -116,8 +116,8 @@ kill: install ## kill the clusterer a hundred times under load (minutes)
 storm: install ## 1,000 ticket moves, one tracker call in three failing, the publisher killed ten times (minutes)
 	go test -timeout 30m -run TestAStormOfMoves -v ./services/context-publisher/internal/publish -args -moves 1000 -kills 10
 
-decisions: ## 200 random decisions among 3,000 signals, with restarts, a replay and undos (minutes)
-	go test -timeout 60m -run TestRandomDecisions ./services/clusterer/internal/world -args -signals 3000 -decisions 200
+decisions: ## 200 random decisions among 50,000 signals, with restarts, a replay and undos (minutes)
+	go test -timeout 60m -run TestRandomDecisions ./services/clusterer/internal/world -args -signals 50000 -decisions 200
 
 prometheus: $(CACHE)/prometheus/usr/bin/promtool ## fetch Prometheus and promtool, of Debian's package, into .cache/
 $(CACHE)/prometheus/usr/bin/promtool:
