@@ -83,6 +83,14 @@ const (
 	PublisherTickets    = "publisher-tickets"
 	PublisherWorlds     = "publisher-worlds"
 	PublisherBriefs     = "publisher-briefs"
+	IngestorDecode      = "ingestor-decode"
+	IngestorArchive     = "ingestor-archive"
+	IngestorLookup      = "ingestor-lookup"
+	Classifier          = "classifier"
+	Clusterer           = "clusterer" // followed by -<shard>
+	PublisherTickets    = "publisher-tickets"
+	PublisherWorlds     = "publisher-worlds"
+	PublisherBriefs     = "publisher-briefs"
 )
 
 // workspacePattern keeps a workspace id a single subject token, KV key part and
