@@ -77,16 +77,9 @@ const SnapshotStore = "snapshots-data"
 const (
 	IngestorDecode      = "ingestor-decode"
 	IngestorArchive     = "ingestor-archive"
-	Classifier          = "classifier"
-	ClassifierDecisions = "classifier-decisions"
-	Clusterer           = "clusterer" // followed by -<shard>
-	PublisherTickets    = "publisher-tickets"
-	PublisherWorlds     = "publisher-worlds"
-	PublisherBriefs     = "publisher-briefs"
-	IngestorDecode      = "ingestor-decode"
-	IngestorArchive     = "ingestor-archive"
 	IngestorLookup      = "ingestor-lookup"
 	Classifier          = "classifier"
+	ClassifierDecisions = "classifier-decisions"
 	Clusterer           = "clusterer" // followed by -<shard>
 	PublisherTickets    = "publisher-tickets"
 	PublisherWorlds     = "publisher-worlds"
