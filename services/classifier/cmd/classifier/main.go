@@ -3,13 +3,9 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"os"
 	"time"
 
-	"github.com/throughline-dev/throughline/pkg/access"
-	"github.com/throughline-dev/throughline/pkg/access/audit"
-	"github.com/throughline-dev/throughline/pkg/access/session"
 	"github.com/throughline-dev/throughline/pkg/process"
 	"github.com/throughline-dev/throughline/services/classifier"
 )
@@ -22,7 +18,6 @@ func main() {
 		}
 		return classifier.New(classifier.Config{Workspaces: p.Workspaces(), Chat: p.Config.Models.Chat}, classifier.Deps{
 			Bus: p.Bus, Store: p.Store, Embedder: embedder, Logger: p.Logger, Registerer: p.Registry, Now: time.Now,
-			Keyring: access.NewKeyring(p.Config.Workspaces).With(session.New(p.Bus, time.Now, rand.Reader), audit.New(p.Store, p.Logger, time.Now)),
 		})
 	}))
 }

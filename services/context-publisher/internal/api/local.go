@@ -141,6 +141,10 @@ func (l local) Audit(ctx context.Context, limit int, cursor string) (read.Page[r
 	return l.read.Audit(ctx, l.id, limit, cursor)
 }
 
+func (l local) Corrections(ctx context.Context) (read.Corrections, error) {
+	return l.read.Corrections(ctx, l.id)
+}
+
 func (l local) Decide(ctx context.Context, d feedback.Decision) (feedback.Decision, error) {
 	d.Workspace = l.id
 	return l.decide.Decide(ctx, d)

@@ -112,7 +112,7 @@ func stored(status string) []string {
 	return []string{status}
 }
 
-const clusterColumns = `id, name, name_pinned, status, kind, kinds, sources, medoid, signals, items, voices, accounts, worth,
+const clusterColumns = `id, name, name_pinned, status, status_since, people_since, kind, kinds, sources, medoid, signals, items, voices, accounts, worth,
 	first_seen, last_seen, position`
 
 type clusterRow struct {
@@ -123,7 +123,7 @@ type clusterRow struct {
 }
 
 func (c *clusterRow) into() []any {
-	return []any{&c.ID, &c.Name, &c.pinned, &c.Status, &c.kind, &c.Kinds, &c.Sources, &c.medoid, &c.Signals, &c.Items,
+	return []any{&c.ID, &c.Name, &c.pinned, &c.Status, &c.StatusSince, &c.PeopleSince, &c.kind, &c.Kinds, &c.Sources, &c.medoid, &c.Signals, &c.Items,
 		&c.Voices, &c.Accounts, &c.Worth, &c.FirstSeen, &c.LastSeen, &c.Position}
 }
 
@@ -133,6 +133,10 @@ func (c *clusterRow) done() Cluster {
 		c.Status = open
 	}
 	c.Name = brief.Clean(c.Name)
+	if c.StatusSince = c.StatusSince.UTC(); c.StatusSince.Unix() <= 0 {
+		c.StatusSince = time.Time{}
+	}
+	c.Regressed = c.PeopleSince > 0
 	c.FirstSeen, c.LastSeen = c.FirstSeen.UTC(), c.LastSeen.UTC()
 	c.Quotes, c.Tickets = []Signal{}, []TicketRef{}
 	return c.Cluster

@@ -50,7 +50,7 @@ type Cluster struct {
 	ID         string            `json:"id"`
 	Name       string            `json:"name"`
 	NamePinned bool              `json:"name_pinned"`
-	Status     string            `json:"status"`
+	Status     string            `json:"status"` // a feedback.Status, or merged
 	Kind       feedback.Kind     `json:"kind"`
 	Kinds      map[string]uint32 `json:"kinds"`
 	Sources    map[string]uint32 `json:"sources"`
@@ -66,11 +66,17 @@ type Cluster struct {
 	FirstSeen  time.Time         `json:"first_seen"`
 	LastSeen   time.Time         `json:"last_seen"`
 	Retired    bool              `json:"retired,omitempty"`
-	MergedInto string            `json:"merged_into,omitempty"`
-	Quotes     []Signal          `json:"quotes"` // the most typical, at most 3
-	Tickets    []TicketRef       `json:"tickets"`
-	Position   uint64            `json:"position"`  // the input that changed it last
-	Watermark  uint64            `json:"watermark"` // the input that the ranking is as of
+	// StatusSince is when the status came about, zero for what was open all along.
+	StatusSince time.Time `json:"status_since,omitzero"`
+	// Regressed means that people spoke of it after it had shipped: a possible regression.
+	// PeopleSince is how many.
+	Regressed   bool        `json:"regressed,omitempty"`
+	PeopleSince uint32      `json:"people_since,omitempty"`
+	MergedInto  string      `json:"merged_into,omitempty"`
+	Quotes      []Signal    `json:"quotes"` // the most typical, at most 3
+	Tickets     []TicketRef `json:"tickets"`
+	Position    uint64      `json:"position"`  // the input that changed it last
+	Watermark   uint64      `json:"watermark"` // the input that the ranking is as of
 }
 
 // TicketRef names a ticket that a cluster is attached to.
