@@ -121,6 +121,7 @@ func (p *Page) Register(mux *http.ServeMux) {
 	}
 	for pattern, act := range map[string]func(*request) error{
 		"POST /clusters/{id}/decisions":             p.decide,
+		"POST /signals/{id}/correction":             p.correct,
 		"POST /decisions/{id}/undo":                 p.undo,
 		"POST /tickets/{tracker}/{key}/attachments": p.attach,
 	} {
