@@ -90,9 +90,12 @@ async function views(page) {
   };
   const all = {
     roadmap: ["/", ".ranking li"],
+    filtered: ["/?kind=bug&since=90d", ".chips"],
+    nothing: ["/?q=nobody+ever+said+this&kind=bug", "div.empty"],
     cluster: [first, "#quotes .said"],
     tickets: ["/tickets", "table.list tbody tr"],
     ticket: ["/tickets/jira/PLAY-101", "#brief .said"],
+    compare: ["/tickets/jira/PLAY-101/compare?from=1", ".difference"],
     feedback: ["/feedback", "#list li, table.list tbody tr"],
     item: [await item(), "main"],
     digest: ["/digest", "h1"],
@@ -178,6 +181,7 @@ async function keyboard(page) {
   await tabTo(page, ".ranking summary");
   await page.keyboard.press("Enter");
   expect(await page.locator(".ranking details[open] table.sums").first().isVisible(), "keyboard: the arithmetic does not open");
+  await page.waitForSelector(".ranking details[open] .change", { timeout: 10000 }).catch(() => faults.push("keyboard: what would change a rank is not told"));
   await page.goto(base + "/");
   await tabTo(page, ".ranking a.name");
   await page.keyboard.press("Enter");
