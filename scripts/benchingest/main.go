@@ -2,7 +2,9 @@
 // `throughline up` itself, with its whole pipeline attached, against a Watermill program
 // that does the same job in front of a JetStream server that syncs every message. The two
 // take turns on the same machine, as does the load generator, so that the ratio means
-// something where the absolute figures wander.
+// something where the absolute figures wander. While one is measured the other is stopped
+// (SIGSTOP), so that what the pipeline still has to work off is in nobody's way but its own:
+// from the second turn on, ours is measured with the backlog of those before.
 //
 // The load is closed: so many connections, each sending signed 2 KB Slack webhooks one
 // after another, every body and id another. CPU is that of the processes measured, without
@@ -31,6 +33,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -40,10 +43,18 @@ func main() {
 	throughline := flag.String("throughline", "bin/throughline", "the binary to measure")
 	peer := flag.String("peer", "", "the Watermill program")
 	rounds := flag.Int("rounds", 3, "turns of each")
-	span := flag.Duration("for", 5*time.Second, "length of a turn")
+	span := flag.Duration("for", 10*time.Second, "length of a turn")
 	connections := flag.Int("connections", 64, "connections that send")
+	flat := flag.Duration("flat", 0, "instead of turns, load throughline for so long and print its memory each half minute")
+	rate := flag.Float64("rate", 1000, "with -flat, requests a second")
 	flag.Parse()
-	if err := run(*throughline, *peer, *rounds, *span, *connections); err != nil {
+	err := error(nil)
+	if *flat > 0 {
+		err = runFlat(*throughline, *flat, *rate, *connections)
+	} else {
+		err = run(*throughline, *peer, *rounds, *span, *connections)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "benchingest:", err)
 		os.Exit(1)
 	}
@@ -65,11 +76,15 @@ func run(throughline, peer string, rounds int, span time.Duration, connections i
 		return err
 	}
 	defer theirs.stop()
+	ours.signal(syscall.SIGSTOP)
+	theirs.signal(syscall.SIGSTOP)
 	var own, other []figures
 	fmt.Printf("%-28s %10s %9s %9s %14s %10s\n", "", "requests/s", "p50", "p99", "CPU us/request", "RSS MB")
 	for range rounds {
 		for _, c := range []*contender{theirs, ours} {
+			c.signal(syscall.SIGCONT)
 			f, err := c.measure(span, connections)
+			c.signal(syscall.SIGSTOP)
 			if err != nil {
 				return err
 			}
@@ -79,33 +94,37 @@ func run(throughline, peer string, rounds int, span time.Duration, connections i
 			} else {
 				other = append(other, f)
 			}
-			if err := c.drain(); err != nil {
-				return err
-			}
 		}
 	}
 	a, b := median(own), median(other)
 	a.print("throughline up, median")
 	b.print("watermill, median")
 	fmt.Printf("\nratio of requests/s: %.2f\n", a.rate/b.rate)
-	return nil
+	return ours.settle()
 }
 
 // contender is one program under test with the processes whose CPU is its own.
 type contender struct {
 	name, address, path string
 	running             []*exec.Cmd
-	drain               func() error
 }
 
 // stop ends the processes, politely at first: a peer that waits for its clients would wait
 // for ever.
 func (c *contender) stop() {
+	c.signal(syscall.SIGCONT)
 	for _, p := range slices.Backward(c.running) {
 		_ = p.Process.Signal(os.Interrupt)
 		impatient := time.AfterFunc(5*time.Second, func() { _ = p.Process.Kill() })
 		_ = p.Wait()
 		impatient.Stop()
+	}
+}
+
+// signal is sent to all processes of a contender.
+func (c *contender) signal(s syscall.Signal) {
+	for _, pid := range c.pids() {
+		_ = syscall.Kill(pid, s)
 	}
 }
 
@@ -142,9 +161,7 @@ func startOurs(binary, dir string) (*contender, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &contender{name: "throughline up", address: address, path: "/webhooks/bench-slack", running: []*exec.Cmd{cmd}}
-	c.drain = func() error { return settle("http://" + address) }
-	return c, nil
+	return &contender{name: "throughline up", address: address, path: "/webhooks/bench-slack", running: []*exec.Cmd{cmd}}, nil
 }
 
 func startTheirs(binary, peer, dir string) (*contender, error) {
@@ -160,36 +177,51 @@ func startTheirs(binary, peer, dir string) (*contender, error) {
 		_ = broker.Process.Kill()
 		return nil, err
 	}
-	return &contender{name: "watermill", address: address, path: "/webhooks/slack", running: []*exec.Cmd{broker, cmd}, drain: func() error { return nil }}, nil
+	return &contender{name: "watermill", address: address, path: "/webhooks/slack", running: []*exec.Cmd{broker, cmd}}, nil
 }
 
-// settle waits until everything that was taken is decoded, so that the other's turn is not
-// disturbed.
-func settle(base string) error {
-	client := &http.Client{Timeout: 10 * time.Second}
+// settle waits until everything that was taken is decoded, and says how long that took.
+func (c *contender) settle() error {
+	c.signal(syscall.SIGCONT)
+	client, start := &http.Client{Timeout: 10 * time.Second}, time.Now()
 	for range 1200 {
-		r, err := http.NewRequest(http.MethodGet, base+"/v1/connections", nil)
+		lag, err := lag(client, "http://"+c.address)
 		if err != nil {
 			return err
 		}
-		r.Header.Set("Authorization", "Bearer "+token)
-		res, err := client.Do(r)
-		if err != nil {
-			return err
-		}
-		var page struct {
-			Items []struct {
-				Lag float64 `json:"lag_seconds"`
-			}
-		}
-		err = json.NewDecoder(res.Body).Decode(&page)
-		res.Body.Close()
-		if err == nil && len(page.Items) == 1 && page.Items[0].Lag == 0 {
+		if lag == 0 {
+			fmt.Printf("the backlog was decoded within %s\n", time.Since(start).Round(time.Second))
 			return nil
 		}
 		time.Sleep(250 * time.Millisecond)
 	}
 	return errors.New("what was taken was not decoded within five minutes")
+}
+
+// lag asks how many seconds decoding is behind.
+func lag(client *http.Client, base string) (float64, error) {
+	r, err := http.NewRequest(http.MethodGet, base+"/v1/connections", nil)
+	if err != nil {
+		return 0, err
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	res, err := client.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	var page struct {
+		Items []struct {
+			Lag float64 `json:"lag_seconds"`
+		}
+	}
+	if err := json.NewDecoder(res.Body).Decode(&page); err != nil {
+		return 0, fmt.Errorf("read connections: %w", err)
+	}
+	if len(page.Items) != 1 {
+		return 0, fmt.Errorf("%d connections", len(page.Items))
+	}
+	return page.Items[0].Lag, nil
 }
 
 type figures struct {
@@ -218,7 +250,7 @@ func (c *contender) measure(span time.Duration, connections int) (figures, error
 	for i := range connections {
 		wg.Go(func() {
 			var err error
-			if taken[i], err = c.send(start.Add(span)); err != nil {
+			if taken[i], err = c.send(start.Add(span), 0); err != nil {
 				failed <- err
 			}
 		})
@@ -238,9 +270,9 @@ func (c *contender) measure(span time.Duration, connections int) (figures, error
 
 var sent atomic.Int64
 
-// send posts one webhook after another on a connection of its own until the end, and
-// returns how long each took.
-func (c *contender) send(end time.Time) ([]time.Duration, error) {
+// send posts one webhook after another on a connection of its own until the end, not sooner
+// after each other than every, and returns how long each took.
+func (c *contender) send(end time.Time, every time.Duration) ([]time.Duration, error) {
 	conn, err := net.Dial("tcp", c.address)
 	if err != nil {
 		return nil, err
@@ -272,7 +304,9 @@ func (c *contender) send(end time.Time) ([]time.Duration, error) {
 		if res.StatusCode != http.StatusOK {
 			return nil, fmt.Errorf("answered %s", res.Status)
 		}
-		out = append(out, time.Since(now))
+		took := time.Since(now)
+		out = append(out, took)
+		time.Sleep(every - took)
 	}
 	return out, nil
 }

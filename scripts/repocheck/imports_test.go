@@ -122,7 +122,6 @@ var reservations = []reserved{
 	{"github.com/alecthomas/kong", []string{"services/standalone/..."}, "only the all-in-one has subcommands"},
 	{"github.com/schollz/progressbar/v3", []string{"services/standalone/..."}, "only a command draws on a terminal"},
 	{"github.com/modelcontextprotocol/go-sdk/...", []string{"services/context-publisher/internal/mcpserver/...", "services/standalone/..."}, "MCP is one way in among others; what it answers comes from elsewhere"},
-	{"gonum.org/v1/gonum/...", []string{"pkg/embed/fitbackground"}, "what is fitted once is no part of what runs"},
 	{"go.opentelemetry.io/otel/sdk/...", []string{"pkg/tracing"}, "who makes spans needs the interface only, so that tracing can be off"},
 	{"go.yaml.in/yaml/v3", []string{"pkg/config", "services/standalone/..."}, "YAML is for configuration"},
 }

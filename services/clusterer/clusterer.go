@@ -41,8 +41,8 @@ type Config struct {
 }
 
 // options are what a workspace's world is made with.
-func (c Config) options(workspace string) world.Options {
-	o, set := world.DefaultOptions(), c.Ranks[workspace]
+func options(set config.Rank) world.Options {
+	o := world.DefaultOptions()
 	for name, v := range set.Weights {
 		if w := o.Rank.Weights.Of(name); w != nil {
 			*w = v
@@ -152,7 +152,7 @@ func (sh *shard) run(ctx context.Context) error {
 			})
 	})
 	g.Go(func() error {
-		return sh.Bus.Consume(ctx, bus.Consumer{Durable: durable + "-decisions", Stream: bus.Signals, Filters: []string{stage("decisions")}, Ordered: true},
+		return sh.Bus.Consume(ctx, bus.Consumer{Durable: durable + "-decisions", Stream: bus.Signals, Filters: []string{stage("decisions"), stage("attached")}, Ordered: true},
 			func(ctx context.Context, batch []bus.Message) []error {
 				return sh.refuse(batch, sh.decisions(ctx, batch), fatal)
 			})
@@ -215,16 +215,29 @@ func (sh *shard) items(ctx context.Context, batch []bus.Message) error {
 
 func (sh *shard) decisions(ctx context.Context, batch []bus.Message) error {
 	for _, m := range batch {
-		d, err := event.Payload[event.Decision](m.Envelope)
+		in, err := told(m)
 		if err != nil || sh.tenants[m.Workspace] == nil {
 			sh.Logger.Error("decision not understood", "id", m.ID, "error", err)
 			continue
 		}
-		if err := sh.take(world.Input{Sequence: m.Sequence, Decision: &d.Decision, Workspace: m.Workspace}, m.Trace); err != nil {
+		if err := sh.take(in, m.Trace); err != nil {
 			return err
 		}
 	}
 	return sh.flush(ctx)
+}
+
+// told reads what people decided, or which clusters answer to a ticket.
+func told(m bus.Message) (world.Input, error) {
+	in := world.Input{Sequence: m.Sequence, Workspace: m.Workspace}
+	if m.Type == event.TicketAttached {
+		a, err := event.Payload[event.Attached](m.Envelope)
+		in.Attached = &a
+		return in, err
+	}
+	d, err := event.Payload[event.Decision](m.Envelope)
+	in.Decision = &d.Decision
+	return in, err
 }
 
 func (sh *shard) take(in world.Input, from bus.Trace) error {
@@ -340,7 +353,7 @@ func (s *Service) open(ctx context.Context, workspace string, lease *bus.Lease) 
 	t.published = sequence
 	start := time.Now()
 	replayed := 0
-	t.world, err = t.journal.Load(ctx, s.options(workspace), func(e journal.Entry) {
+	t.world, err = t.journal.Load(ctx, options(s.Ranks[workspace]), func(e journal.Entry) {
 		replayed++
 		if e.Outcome.Position > told {
 			t.pending = append(t.pending, e)
@@ -447,14 +460,18 @@ func (t *tenant) save(ctx context.Context) {
 
 // changed makes the event of one outcome.
 func changed(workspace string, e journal.Entry) (event.Envelope, error) {
-	p := event.World{Position: e.Outcome.Position, Clusters: e.Outcome.Clusters, Merged: e.Outcome.Merged, Split: e.Outcome.Split}
+	p := event.World{Position: e.Outcome.Position, Clusters: e.Outcome.Clusters, Merged: e.Outcome.Merged, Split: e.Outcome.Split, Statuses: e.Outcome.Statuses}
 	if p.Clusters == nil {
 		p.Clusters = []string{}
 	}
 	var at time.Time
-	if c := e.Input.Classified; c != nil {
-		p.Origin, at = c.Origin, c.Origin.AcceptedAt
-	} else {
+	switch in := e.Input; {
+	case in.Classified != nil:
+		p.Origin, at = in.Classified.Origin, in.Classified.Origin.AcceptedAt
+	case in.Attached != nil:
+		p.Origin, at = in.Attached.Origin, in.Attached.At
+		p.Origin.AcceptedAt = time.Time{} // what was fresh about it is the ticket, not the clusters
+	default:
 		p.Decision, at = e.Input.Decision.ID, e.Input.Decision.At
 		p.Origin.AcceptedAt = at
 	}

@@ -2,7 +2,7 @@ module github.com/throughline-dev/throughline/services/standalone
 
 go 1.26.0
 
-require github.com/throughline-dev/throughline/schemas v0.0.0 // indirect
+require github.com/throughline-dev/throughline/schemas v0.0.0
 
 require github.com/throughline-dev/throughline/pkg v0.0.0
 

@@ -14,7 +14,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/broker"
 	"github.com/throughline-dev/throughline/pkg/bus"
 	"github.com/throughline-dev/throughline/pkg/config"
@@ -128,7 +127,6 @@ func Services(p *process.Process) ([]process.Service, error) {
 	}
 	cl, err := classifier.New(classifier.Config{Workspaces: p.Workspaces(), Chat: p.Config.Models.Chat}, classifier.Deps{
 		Bus: p.Bus, Store: p.Store, Embedder: embedder, Logger: p.Logger.With("service", "classifier"), Registerer: p.Registry, Now: time.Now,
-		Keyring: access.NewKeyring(p.Config.Workspaces),
 	})
 	if err != nil {
 		return nil, err

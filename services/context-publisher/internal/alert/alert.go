@@ -1,5 +1,6 @@
 // Package alert tells people at once what should not wait for the morning's digest: bursts
-// of something new or rising, spikes of severity, large accounts that speak of leaving.
+// of something new or rising, spikes of severity, large accounts that speak of leaving, and
+// what is heard again of something that had shipped.
 //
 // It promises that each destination hears of an alert once, with customers' own words, and
 // of nothing that is older than a day: a history that is imported alarms nobody. What was
@@ -44,7 +45,7 @@ const (
 // Alert is one alert with the words behind it, as a webhook gets it.
 type Alert struct {
 	ID      string    `json:"id"`
-	Kind    string    `json:"kind"` // new, rising, severity or churn
+	Kind    string    `json:"kind"` // new, rising, severity, churn or regression
 	At      time.Time `json:"at"`
 	Cluster string    `json:"cluster"`
 	Name    string    `json:"name"`
@@ -295,6 +296,8 @@ func Title(a Alert) string {
 		return fmt.Sprintf("Severe: %d accounts within the hour", a.Voices)
 	case "churn":
 		return fmt.Sprintf("A large account speaks of leaving: %.0f a year", a.AtRisk)
+	case "regression":
+		return "A possible regression: a customer speaks again of something that had shipped"
 	default:
 		return "Rising: " + within
 	}

@@ -117,6 +117,10 @@ type shard struct {
 	locks stripes
 }
 
+// ackWait is how long the server waits for a sign of life before what a killed publisher
+// had in hand goes to its successor.
+const ackWait = 5 * time.Second
+
 // The loops of a shard. A batch of one hands each event over as it comes; several loops
 // share a durable where waiting for a vendor or the store would hold the others up.
 const (
@@ -141,7 +145,7 @@ func (s *shard) run(ctx context.Context, n int) error {
 			g.Go(func() error {
 				return s.Bus.Consume(ctx, bus.Consumer{
 					Durable: fmt.Sprintf("%s-%02d", c.durable, n), Stream: c.stream,
-					Filters: []string{fmt.Sprintf("%s.%02d.*", c.stage, n)}, Batch: 1,
+					Filters: []string{fmt.Sprintf("%s.%02d.*", c.stage, n)}, Batch: 1, AckWait: ackWait,
 				}, bus.Each(s.mine(c.handle)))
 			})
 		}

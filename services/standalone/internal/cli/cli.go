@@ -24,7 +24,7 @@ type Commands struct {
 	Demo       demoCommand       `cmd:"" help:"Play real feedback through signed webhooks and show what comes of it."`
 	Import     importCommand     `cmd:"" help:"Send feedback from JSONL or CSV files to a running Throughline."`
 	Backfill   backfillCommand   `cmd:"" help:"Read a connection's history through its vendor's API and repair what is missing."`
-	Replay     replayCommand     `cmd:"" help:"Decode stored deliveries again, after a decoder was mended."`
+	Replay     replayCommand     `cmd:"" help:"Decode stored deliveries again, after a decoder was mended; or, with --shadow, compare what the log would give with other settings."`
 	Erase      eraseCommand      `cmd:"" help:"Remove a customer's words from everywhere, and prove it with a report."`
 	Eval       evalCommand       `cmd:"" help:"Measure quality on labelled data, with the code of the services."`
 	DeadLetter deadLetterCommand `cmd:"" name:"dead-letter" help:"List, show, retry or drop events that were given up on."`

@@ -1,6 +1,6 @@
 //go:build unix
 
-package uselite_test
+package bge_test
 
 import (
 	"context"
@@ -10,14 +10,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/throughline-dev/throughline/pkg/embed/uselite"
+	"github.com/throughline-dev/throughline/pkg/embed/bge"
 )
 
 // BenchmarkEncode reports texts per second of processor time, which other load
 // on the machine distorts less than wall time, for texts of 10, 40 and 200
 // pieces, alone and 64 at a time.
 func BenchmarkEncode(b *testing.B) {
-	e := open(b, uselite.Options{Threads: 1})
+	e := open(b, bge.Options{Threads: 1})
 	const sentence = "the export button does nothing when i click it"
 	for _, size := range []int{10, 40, 200} {
 		text := strings.Join(strings.Fields(strings.Repeat(sentence+" ", size/9+1))[:size], " ")
@@ -50,6 +50,6 @@ func processorTime(b *testing.B) time.Duration {
 // BenchmarkOpen is what starting costs: reading, checking and laying out the weights.
 func BenchmarkOpen(b *testing.B) {
 	for b.Loop() {
-		open(b, uselite.Options{})
+		open(b, bge.Options{})
 	}
 }

