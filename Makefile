@@ -130,6 +130,10 @@ test-alerts: prometheus ## check and test the alert rules with promtool
 	$(CACHE)/prometheus/usr/bin/promtool check rules deploy/monitoring/alerts.yml
 	$(CACHE)/prometheus/usr/bin/promtool test rules deploy/monitoring/alerts_test.yml
 
+check-deploy: build ## lint and render the chart, load the compose file, check their configurations
+	cd scripts/tools && GOWORK=off go build -o ../../$(CACHE)/checkdeploy ./checkdeploy
+	$(CACHE)/checkdeploy .
+
 bench-mcp: install ## ask get_ticket_context of 100,000 items and 2,000 tickets, and print how long it takes
 	go test -run '^$$' -bench TicketContext -benchtime 300x ./services/context-publisher
 

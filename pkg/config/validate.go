@@ -55,6 +55,9 @@ func (c Config) Validate() error {
 	if (c.NATS.Mode == "embedded") == (c.NATS.URL != "") {
 		v.add("nats", "give either mode: embedded or a url")
 	}
+	if (c.NATS.Username == "") != (c.NATS.Password.Value() == "") || c.NATS.Username != "" && c.NATS.Credentials.Value() != "" {
+		v.add("nats.username", "goes with password, and without credentials")
+	}
 	if (c.ClickHouse.Mode == "embedded") == (len(c.ClickHouse.Addr) > 0) {
 		v.add("clickhouse", "give either mode: embedded or addr")
 	}
