@@ -73,6 +73,10 @@ func (c Config) Validate() error {
 			v.add("smtp.from", "must be the address that digests come from")
 		}
 	}
+	v.url("sign_in.oidc.issuer", c.SignIn.OIDC.Issuer)
+	if c.SignIn.OIDC.Issuer != "" && c.SignIn.OIDC.ClientID == "" {
+		v.add("sign_in.oidc.client_id", "is required with an issuer")
+	}
 	v.url("traces.endpoint", c.Traces.Endpoint)
 	if !(c.Traces.Ratio > 0 && c.Traces.Ratio <= 1) {
 		v.add("traces.ratio", "must be above 0 and at most 1")
@@ -106,6 +110,15 @@ func (c Config) Validate() error {
 			tokens[t.Token.Value()] = true
 			for _, s := range t.Scopes {
 				v.oneOf(at+".scopes", s, scopes...)
+			}
+		}
+		for j, m := range w.Members {
+			at := fmt.Sprintf("%s.members[%d]", at, j)
+			if (m.Group != "") == (m.Email != "") {
+				v.add(at, "give either group or email")
+			}
+			for _, s := range m.Scopes {
+				v.oneOf(at+".scopes", s, "read", "decide", "administer")
 			}
 		}
 		for j, k := range w.Connections {

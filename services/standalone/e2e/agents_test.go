@@ -274,14 +274,14 @@ func (s *shape) digest(t *testing.T, format string) string {
 	return string(out)
 }
 
-// page reads a page as a signed-in browser does.
+// page reads a page.
 func (s *shape) page(t *testing.T, path string) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.AddCookie(&http.Cookie{Name: "throughline_session", Value: demo.Secrets["DEMO_TOKEN"]})
+	r.Header.Set("Authorization", "Bearer "+demo.Secrets["DEMO_TOKEN"])
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
