@@ -29,6 +29,7 @@ import (
 	"github.com/throughline-dev/throughline/services/ingestor/internal/backfill"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/decode"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/erase"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/export"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/intake"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/lookup"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/plain"
@@ -72,6 +73,7 @@ type Service struct {
 	erasures    erase.API
 	backfills   backfill.API
 	replays     replay.API
+	exports     export.API
 	workspaces  map[string]string // of the connections
 	connections map[string]config.Connection
 	outcomes    *prometheus.CounterVec
@@ -103,6 +105,7 @@ func New(c Config, d Deps) (*Service, error) {
 	s.erasures = erase.API{Bus: d.Bus, Keyring: keyring, Logger: d.Logger}
 	s.backfills = backfill.API{Bus: d.Bus, Keyring: keyring, Workspaces: s.workspaces, Now: d.Now, Logger: d.Logger}
 	s.replays = replay.API{Bus: d.Bus, Keyring: keyring, Now: d.Now, Logger: d.Logger}
+	s.exports = export.API{Store: d.Store, Keyring: keyring, Logger: d.Logger}
 	s.intake, err = intake.New(intake.Options{
 		Workspaces: c.Workspaces, Keyring: keyring, Appender: d.Appender, Bus: d.Bus, Store: d.Store,
 		Metrics: metrics, Logger: d.Logger, Now: d.Now,
@@ -114,13 +117,14 @@ func New(c Config, d Deps) (*Service, error) {
 	return s, nil
 }
 
-// Register adds the service's routes: /webhooks/{connection}, and under /v1 feedback,
-// customers, accounts, connections and dead-letters as far as they are the ingestor's.
+// Register adds the service's routes: /webhooks/{connection}, and under /v1 feedback, customers,
+// accounts, connections, dead-letters, replay and export as far as they are the ingestor's.
 func (s *Service) Register(mux *http.ServeMux) {
 	s.intake.Register(mux)
 	s.erasures.Register(mux)
 	s.backfills.Register(mux)
 	s.replays.Register(mux)
+	s.exports.Register(mux)
 }
 
 // Run decodes and archives deliveries until ctx ends, which is not an error. The streams
