@@ -37,6 +37,9 @@ type Workspace struct {
 	Digest      Digest       `yaml:"digest"`
 	Rank        Rank         `yaml:"rank"`
 	Alerts      Alerts       `yaml:"alerts"`
+	// RetentionDays is how many days after its last word an item is erased, and how old an
+	// archived delivery may become; 0, the default, keeps everything.
+	RetentionDays int `yaml:"retention_days"`
 }
 
 // Alerts says who hears at once of bursts, spikes of severity and large accounts that speak of

@@ -115,6 +115,9 @@ func (c Config) Validate() error {
 				}
 			}
 		}
+		if w.RetentionDays < 0 {
+			v.add(at+".retention_days", "must be 0, for ever, or more")
+		}
 		for _, name := range slices.Sorted(maps.Keys(w.Rank.Weights)) {
 			v.oneOf(at+".rank.weights", name, "reach", "worth", "severity", "momentum", "churn")
 			if !(w.Rank.Weights[name] >= 0) {

@@ -8,6 +8,7 @@
 package ingestor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ import (
 	"github.com/throughline-dev/throughline/services/ingestor/internal/lookup"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/plain"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/replay"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/retention"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/slackapi"
 )
 
@@ -50,6 +52,8 @@ type Config struct {
 	// MaxBody is the most bytes of one webhook. 0 means 1 MiB, and 2.5 MiB for github and email. It
 	// is lowered to what the event log takes as one message.
 	MaxBody int64
+	// RetentionEvery is the pause between looks for what is too old. 0 means a minute.
+	RetentionEvery time.Duration
 }
 
 // Deps is what the service works with. All of it but Wait is required.
@@ -77,6 +81,8 @@ type Service struct {
 	workspaces  map[string]string // of the connections
 	connections map[string]config.Connection
 	outcomes    *prometheus.CounterVec
+	retention   map[string]int // days that workspaces keep what is said
+	looks       time.Duration
 }
 
 // New validates and prepares; it starts nothing and talks to nobody. It fails on missing
@@ -96,7 +102,11 @@ func New(c Config, d Deps) (*Service, error) {
 	if err := d.Registerer.Register(s.outcomes); err != nil {
 		return nil, fmt.Errorf("prepare ingestor: register metrics: %w", err)
 	}
+	s.retention, s.looks = map[string]int{}, cmp.Or(c.RetentionEvery, time.Minute)
 	for _, w := range c.Workspaces {
+		if w.RetentionDays > 0 {
+			s.retention[w.ID] = w.RetentionDays
+		}
 		for _, k := range w.Connections {
 			s.connections[k.ID], s.workspaces[k.ID] = k, w.ID
 		}
@@ -136,6 +146,9 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return s.alone(ctx, "ingestor-erase", s.erase) })
 	g.Go(func() error { return s.alone(ctx, "ingestor-backfill", s.backfill) })
 	g.Go(func() error { return s.alone(ctx, "ingestor-replay", s.replay) })
+	if len(s.retention) > 0 {
+		g.Go(func() error { return s.alone(ctx, "ingestor-retention", s.expire) })
+	}
 	if slices.ContainsFunc(slices.Collect(maps.Values(s.connections)), lookup.Takes) {
 		g.Go(func() error { return s.alone(ctx, bus.IngestorLookup, s.lookup) })
 	}
@@ -209,6 +222,11 @@ func (s *Service) decode(ctx context.Context, lease *bus.Lease) error {
 func (s *Service) erase(ctx context.Context, _ *bus.Lease) error {
 	e := &erase.Eraser{Bus: s.deps.Bus, Store: s.deps.Store, Connections: s.connections, Decode: decode.Changes, Logger: s.deps.Logger, Now: s.deps.Now}
 	return e.Run(ctx)
+}
+
+func (s *Service) expire(ctx context.Context, _ *bus.Lease) error {
+	r := &retention.Runner{Bus: s.deps.Bus, Store: s.deps.Store, Appender: s.deps.Appender, Days: s.retention, Every: s.looks, Now: s.deps.Now, Logger: s.deps.Logger}
+	return r.Run(ctx)
 }
 
 func (s *Service) backfill(ctx context.Context, _ *bus.Lease) error {
