@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/throughline-dev/throughline/pkg/event"
 )
@@ -22,6 +23,8 @@ type Options struct {
 	Replicas   int              // of streams and buckets; 0 means 1
 	MaxBytes   int64            // of the deliveries stream, which refuses new messages when full; 0 means no limit
 	Now        func() time.Time // the clock; nil means time.Now
+	// Tracer makes a span of every message that a consumer takes; nil means that none is made.
+	Tracer trace.TracerProvider
 	// Busy tells consumers in this process that something more urgent needs the machine.
 	// While it does, each of them works for a twentieth of the time at most, and is kept from
 	// it no longer than half a minute. nil means never.
@@ -38,6 +41,7 @@ type Bus struct {
 	maxBytes int64
 	now      func() time.Time
 	busy     func() bool
+	tracer   trace.Tracer // nil while nothing traces
 	metrics  *metrics
 }
 
@@ -58,8 +62,14 @@ func New(nc *nats.Conn, o Options) (*Bus, error) {
 	if b.busy = o.Busy; b.busy == nil {
 		b.busy = func() bool { return false }
 	}
+	if o.Tracer != nil {
+		b.tracer = o.Tracer.Tracer(instrumentation)
+	}
 	if b.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, err
+	}
+	if err := o.Registerer.Register(newStreams(js)); err != nil {
+		return nil, fmt.Errorf("register bus metrics: %w", err)
 	}
 	return b, nil
 }
@@ -122,7 +132,7 @@ func (b *Bus) Bucket(ctx context.Context, name string) (jetstream.KeyValue, erro
 // server has it. The envelope's id is the message id: publishing the same event
 // again within the stream's window stores nothing and returns the first sequence.
 func (b *Bus) Publish(ctx context.Context, subject string, e event.Envelope) (uint64, error) {
-	msg, err := message(subject, e)
+	msg, err := message(ctx, subject, e)
 	if err != nil {
 		return 0, err
 	}
@@ -137,7 +147,7 @@ func (b *Bus) Publish(ctx context.Context, subject string, e event.Envelope) (ui
 // sequence last (0: there is none). ErrFenced means that somebody else published
 // meanwhile: the caller no longer owns the shard.
 func (b *Bus) PublishFenced(ctx context.Context, subject string, e event.Envelope, last uint64) (uint64, error) {
-	msg, err := message(subject, e)
+	msg, err := message(ctx, subject, e)
 	if err != nil {
 		return 0, err
 	}
@@ -155,10 +165,12 @@ func (b *Bus) PublishFenced(ctx context.Context, subject string, e event.Envelop
 // ErrFenced is returned when a newer owner has written since.
 var ErrFenced = errors.New("a newer owner has written")
 
-// Outgoing is an event and where it goes.
+// Outgoing is an event and where it goes. Trace is that of the message it comes of, where
+// a batch has several; without it the event belongs to the trace of the context.
 type Outgoing struct {
 	Subject string
 	Event   event.Envelope
+	Trace   Trace
 }
 
 // PublishAll stores events in order and returns when the server has all of them.
@@ -166,7 +178,7 @@ type Outgoing struct {
 func (b *Bus) PublishAll(ctx context.Context, out []Outgoing) error {
 	futures := make([]jetstream.PubAckFuture, 0, len(out))
 	for _, o := range out {
-		msg, err := message(o.Subject, o.Event)
+		msg, err := message(o.Trace.Within(ctx), o.Subject, o.Event)
 		if err != nil {
 			return err
 		}
@@ -205,7 +217,7 @@ func (b *Bus) LastSequence(ctx context.Context, stream, subject string) (uint64,
 	return m.Sequence, nil
 }
 
-func message(subject string, e event.Envelope) (*nats.Msg, error) {
+func message(ctx context.Context, subject string, e event.Envelope) (*nats.Msg, error) {
 	body, err := event.Encode(e)
 	if err != nil {
 		return nil, Permanent(err)
@@ -214,5 +226,6 @@ func message(subject string, e event.Envelope) (*nats.Msg, error) {
 	m.Data = body
 	m.Header.Set(jetstream.MsgIDHeader, e.ID)
 	m.Header.Set("Type", string(e.Type))
+	inject(ctx, m.Header)
 	return m, nil
 }

@@ -178,6 +178,36 @@ func TestOrderedConsumerIsRewoundToWhatWasAcknowledged(t *testing.T) {
 	}
 }
 
+func TestWhatAStoppedConsumerHadInHandComesToTheNextAtOnce(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	consumer := bus.Consumer{Durable: "d", Stream: bus.Items, AckWait: time.Hour}
+	taken := make(chan struct{})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- b.Consume(ctx, consumer, bus.Each(func(ctx context.Context, _ bus.Message) error {
+			close(taken)
+			<-ctx.Done()
+			return ctx.Err()
+		}))
+	}()
+	publish(t, b, "a")
+	<-taken
+	stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	j := newJournal()
+	bustest.Run(t, b, consumer, bus.Each(func(_ context.Context, m bus.Message) error {
+		j.add(m.ID)
+		return nil
+	}))
+	if got := j.wait(t, 1); got[0] != "account:a" {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestUnavailableNeverBecomesADeadLetter(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)

@@ -157,7 +157,7 @@ func NewCommitter(js jetstream.JetStream, syncer Syncer, options CommitterOption
 func (c *Committer) Append(ctx context.Context, msg *nats.Msg, msgID string) (seq uint64, duplicate bool, err error) {
 	c.pressure.note(time.Now(), int(c.inFlight.Add(1)))
 	defer c.inFlight.Add(-1)
-	a := &appending{ctx: ctx, msg: withID(msg, msgID), done: make(chan struct{})}
+	a := &appending{ctx: ctx, msg: prepared(ctx, msg, msgID), done: make(chan struct{})}
 	if err := c.enqueue(a); err != nil {
 		return 0, false, err
 	}
@@ -172,15 +172,17 @@ func (c *Committer) Append(ctx context.Context, msg *nats.Msg, msgID string) (se
 	return a.ack.Sequence, a.ack.Duplicate, nil
 }
 
-// withID copies msg, because publishing writes to its header.
-func withID(msg *nats.Msg, id string) *nats.Msg {
+// prepared copies msg, because publishing writes to its header, and adds its id and its
+// place in the trace of ctx.
+func prepared(ctx context.Context, msg *nats.Msg, id string) *nats.Msg {
 	header := maps.Clone(msg.Header)
+	if header == nil {
+		header = nats.Header{}
+	}
 	if id != "" {
-		if header == nil {
-			header = nats.Header{}
-		}
 		header[jetstream.MsgIDHeader] = []string{id}
 	}
+	inject(ctx, header)
 	return &nats.Msg{Subject: msg.Subject, Header: header, Data: msg.Data}
 }
 

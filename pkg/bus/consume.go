@@ -20,18 +20,20 @@ type Message struct {
 	Sequence uint64
 	Attempt  int
 	StoredAt time.Time
+	Trace    Trace // its span, for what is published or asked because of it
 }
 
 // Handler processes a batch in order and answers one error per message, or nil for
 // "all done". What an error means is said in error.go.
 type Handler func(ctx context.Context, batch []Message) []error
 
-// Each makes a Handler of a function for single messages.
+// Each makes a Handler of a function for single messages. Its context stands in the trace
+// of the message.
 func Each(f func(context.Context, Message) error) Handler {
 	return func(ctx context.Context, batch []Message) []error {
 		errs := make([]error, len(batch))
 		for i, m := range batch {
-			if errs[i] = f(ctx, m); errs[i] != nil && ctx.Err() != nil {
+			if errs[i] = f(m.Trace.Within(ctx), m); errs[i] != nil && ctx.Err() != nil {
 				for j := i + 1; j < len(batch); j++ {
 					errs[j] = ctx.Err()
 				}
@@ -99,6 +101,7 @@ func (b *Bus) Consume(ctx context.Context, c Consumer, handle Handler) error {
 		return err
 	}
 	l := &loop{bus: b, Consumer: c, handle: handle, worked: slice}
+	b.metrics.expect(c.Durable)
 	for ctx.Err() == nil {
 		batch, err := l.fetch(ctx, cons)
 		if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) {
@@ -113,8 +116,10 @@ func (b *Bus) Consume(ctx context.Context, c Consumer, handle Handler) error {
 			continue
 		}
 		if len(batch) == 0 {
+			b.metrics.rest(c.Durable)
 			continue
 		}
+		b.metrics.pending.WithLabelValues(c.Durable).Set(float64(batch[len(batch)-1].behind) + float64(len(batch)))
 		l.process(ctx, batch)
 	}
 	return nil
@@ -191,7 +196,8 @@ func (b *Bus) durable(ctx context.Context, c Consumer) (jetstream.Consumer, erro
 // pending is a message taken but not settled.
 type pending struct {
 	Message
-	raw jetstream.Msg
+	raw    jetstream.Msg
+	behind uint64 // messages of the durable after this one, as it was fetched
 }
 
 type loop struct {
@@ -250,7 +256,7 @@ func (l *loop) decode(ctx context.Context, raw jetstream.Msg) (pending, bool) {
 		l.bus.log.Error("message without metadata", "durable", l.Durable, "error", err)
 		return pending{}, false
 	}
-	p := pending{raw: raw, Message: Message{
+	p := pending{raw: raw, behind: meta.NumPending, Message: Message{
 		Subject: raw.Subject(), Sequence: meta.Sequence.Stream, Attempt: int(meta.NumDelivered), StoredAt: meta.Timestamp,
 	}}
 	p.Envelope, err = event.Decode(raw.Data())
@@ -266,8 +272,10 @@ func (l *loop) decode(ctx context.Context, raw jetstream.Msg) (pending, bool) {
 func (l *loop) process(ctx context.Context, batch []pending) {
 	for attempt := 1; len(batch) > 0; attempt++ {
 		stop := l.beat(ctx, batch)
+		l.begin(ctx, batch)
+		l.bus.metrics.lag.WithLabelValues(l.Durable).Set(time.Since(batch[0].StoredAt).Seconds())
 		start := time.Now()
-		errs := l.handle(ctx, messages(batch))
+		errs := l.handle(together(ctx, batch), messages(batch))
 		took := time.Since(start)
 		l.worked += took
 		l.bus.metrics.seconds.WithLabelValues(l.Durable).Observe(took.Seconds())
@@ -294,6 +302,7 @@ func (l *loop) process(ctx context.Context, batch []pending) {
 			err := at(errs, failed)
 			if ctx.Err() != nil {
 				stop()
+				interrupt(batch)
 				return
 			}
 			l.bus.metrics.settled.WithLabelValues(l.Durable, "retry").Inc()
@@ -305,6 +314,7 @@ func (l *loop) process(ctx context.Context, batch []pending) {
 			pause(ctx, wait)
 			if ctx.Err() != nil {
 				stop()
+				interrupt(batch)
 				return
 			}
 		}
@@ -358,24 +368,32 @@ func (l *loop) settle(ctx context.Context, p pending, err error) {
 	switch {
 	case err == nil:
 		m.settled.WithLabelValues(l.Durable, "ok").Inc()
+		p.finish("ok")
 		l.report(p, p.raw.Ack())
 	case ctx.Err() != nil:
+		// Handed back: the next process need not wait until AckWait is over.
 		m.settled.WithLabelValues(l.Durable, "interrupted").Inc()
+		p.finish("interrupted")
+		_ = p.raw.Nak()
 	case delayed:
 		m.settled.WithLabelValues(l.Durable, "retry").Inc()
+		p.finish("retry")
 		l.report(p, p.raw.NakWithDelay(after))
 	case IsUnavailable(err) || !IsPermanent(err) && p.Attempt < l.Attempts:
 		m.settled.WithLabelValues(l.Durable, "retry").Inc()
+		p.finish("retry")
 		l.bus.log.Warn("will try again", "durable", l.Durable, "type", p.Type, "id", p.ID, "attempt", p.Attempt, "wait", backoffFor(p.Attempt), "error", err)
 		l.report(p, p.raw.NakWithDelay(backoffFor(p.Attempt)))
 	default:
 		if derr := l.bus.bury(ctx, l.Durable, l.Stream, p, err); derr != nil {
 			// Not recorded, so not given up: it comes again.
+			p.finish("retry")
 			l.bus.log.Error("dead letter not stored", "durable", l.Durable, "id", p.ID, "error", derr)
 			l.report(p, p.raw.NakWithDelay(backoffFor(p.Attempt)))
 			return
 		}
 		m.settled.WithLabelValues(l.Durable, "dead").Inc()
+		p.finish("dead")
 		l.bus.log.Error("gave up; kept as a dead letter", "durable", l.Durable, "type", p.Type, "id", p.ID, "attempt", p.Attempt, "error", err)
 		l.report(p, p.raw.TermWithReason("dead letter"))
 	}

@@ -58,6 +58,7 @@ func (b *Bus) bury(ctx context.Context, durable, stream string, p pending, reaso
 	m.Header.Set(headerSubject, p.Subject)
 	m.Header.Set(headerType, string(p.Type))
 	m.Header.Set(headerWorkspace, workspace)
+	inject(p.Trace.Within(ctx), m.Header)
 	if _, err := b.js.PublishMsg(ctx, m); err != nil {
 		return err
 	}

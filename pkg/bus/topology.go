@@ -39,7 +39,7 @@ var Topology = []Stream{
 	{Deliveries, []string{"deliveries.*.*.*"}, "ingestor", "one inbound request as it came", 7 * 24 * time.Hour, 2 * time.Minute},
 	{Items, []string{"items.*.*"}, "ingestor; classifier (items read again)", "feedback items, accounts and erasures, decoded", 30 * 24 * time.Hour, 30 * time.Minute},
 	{Tickets, []string{"tickets.*.*"}, "ingestor", "tickets as they move", 30 * 24 * time.Hour, 30 * time.Minute},
-	{Signals, []string{"signals.*.*", "decisions.*.*"}, "classifier; context-publisher (decisions)", "what the clusterer takes: classified items and people's decisions", 30 * 24 * time.Hour, 30 * time.Minute},
+	{Signals, []string{"signals.*.*", "decisions.*.*", "attached.*.*"}, "classifier; context-publisher (decisions, attached)", "what the clusterer takes: classified items, people's decisions, and which clusters answer to a ticket", 30 * 24 * time.Hour, 30 * time.Minute},
 	{Worlds, []string{"worlds.*.*"}, "clusterer", "what one input changed in a workspace's clusters", 30 * 24 * time.Hour, 30 * time.Minute},
 	{Briefs, []string{"briefs.*.*"}, "context-publisher", "new revisions of briefs", 30 * 24 * time.Hour, 30 * time.Minute},
 	{DeadLetters, []string{"deadletters.*.*.*"}, "every service", "events given up on, with their reason", 90 * 24 * time.Hour, 30 * time.Minute},
@@ -75,14 +75,15 @@ const SnapshotStore = "snapshots-data"
 
 // The durables: one per job, named for the service and the job.
 const (
-	IngestorDecode   = "ingestor-decode"
-	IngestorArchive  = "ingestor-archive"
-	IngestorLookup   = "ingestor-lookup"
-	Classifier       = "classifier"
-	Clusterer        = "clusterer" // followed by -<shard>
-	PublisherTickets = "publisher-tickets"
-	PublisherWorlds  = "publisher-worlds"
-	PublisherBriefs  = "publisher-briefs"
+	IngestorDecode      = "ingestor-decode"
+	IngestorArchive     = "ingestor-archive"
+	IngestorLookup      = "ingestor-lookup"
+	Classifier          = "classifier"
+	ClassifierDecisions = "classifier-decisions"
+	Clusterer           = "clusterer" // followed by -<shard>
+	PublisherTickets    = "publisher-tickets"
+	PublisherWorlds     = "publisher-worlds"
+	PublisherBriefs     = "publisher-briefs"
 )
 
 // workspacePattern keeps a workspace id a single subject token, KV key part and

@@ -20,6 +20,22 @@ type Config struct {
 	NATS       NATS        `yaml:"nats"`
 	ClickHouse ClickHouse  `yaml:"clickhouse"`
 	SMTP       SMTP        `yaml:"smtp"`
+	Traces     Traces      `yaml:"traces"`
+	Profiles   Profiles    `yaml:"profiles"`
+}
+
+// Traces says where spans go; nowhere by default.
+type Traces struct {
+	Endpoint      string  `yaml:"endpoint"`      // of a collector that takes OTLP over HTTP, such as http://collector:4318/v1/traces
+	Authorization Secret  `yaml:"authorization"` // value of the header that the collector asks for
+	Ratio         float64 `yaml:"ratio"`         // share of deliveries that are traced, above 0 and at most 1; default 1
+}
+
+// Profiles says where the process shows what it is busy with (net/http/pprof); nowhere by
+// default.
+type Profiles struct {
+	Listen string `yaml:"listen"` // host:port; beyond loopback only with a token
+	Token  Secret `yaml:"token"`  // asked for as a bearer token, where it is set
 }
 
 // Log says how to log.

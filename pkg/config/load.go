@@ -167,6 +167,12 @@ func set(v reflect.Value, path, value string) error {
 			return errors.New("is not a whole number")
 		}
 		v.SetInt(int64(n))
+	case float64:
+		f, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return errors.New("is not a number")
+		}
+		v.SetFloat(f)
 	case bool:
 		b, err := strconv.ParseBool(value)
 		if err != nil {
@@ -217,6 +223,9 @@ func (c *Config) defaults() {
 		c.NATS.Replicas = 1
 	}
 	def(&c.SMTP.TLS, "starttls")
+	if c.Traces.Ratio == 0 {
+		c.Traces.Ratio = 1
+	}
 	for i := range c.Workspaces {
 		def(&c.Workspaces[i].Timezone, "UTC")
 	}

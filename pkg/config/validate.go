@@ -70,6 +70,19 @@ func (c Config) Validate() error {
 			v.add("smtp.from", "must be the address that digests come from")
 		}
 	}
+	v.url("traces.endpoint", c.Traces.Endpoint)
+	if !(c.Traces.Ratio > 0 && c.Traces.Ratio <= 1) {
+		v.add("traces.ratio", "must be above 0 and at most 1")
+	}
+	if c.Profiles.Listen != "" {
+		host, _, err := net.SplitHostPort(c.Profiles.Listen)
+		switch ip := net.ParseIP(host); {
+		case err != nil:
+			v.add("profiles.listen", "must be host:port")
+		case (ip == nil || !ip.IsLoopback()) && c.Profiles.Token.Value() == "":
+			v.add("profiles.token", "is required where profiles are served beyond loopback")
+		}
+	}
 	workspaces, connections, tokens := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for i, w := range c.Workspaces {
 		at := fmt.Sprintf("workspaces[%d]", i)

@@ -38,7 +38,7 @@ type Embedder interface {
 // Space identifies an embedding space. Vectors of two spaces never meet: their
 // inner product means nothing.
 type Space struct {
-	// Model names the recipe or the provider's model: "use-lite-hybrid".
+	// Model names the recipe or the provider's model: "bge-small-hybrid".
 	Model string
 	// Version is a hash, in hexadecimal, of everything that decides the numbers.
 	Version string

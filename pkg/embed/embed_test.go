@@ -12,7 +12,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/throughline-dev/throughline/pkg/embed/uselite"
+	"github.com/throughline-dev/throughline/pkg/embed/bge"
 )
 
 func assertUnit(t testing.TB, v []float32) {
@@ -219,8 +219,8 @@ func TestSpacesAreToldApart(t *testing.T) {
 func TestSpaceKeepsItsVectors(t *testing.T) {
 	t.Parallel()
 	recorded := map[string][]float32{
-		"lexical@69da7fa7d691/768":         {0.01623492, 0.010489034, -0.045976482, 0.09265576, 0.0742284, 0.020828914},
-		"use-lite-hybrid@68b8674871a8/768": {0.101990655, -0.020869818, -0.045095935, 0.10142287, 0.06164991, -0.0011243843},
+		"lexical@7c05e6dbcf60/768":          {0.01623492, 0.010489034, -0.045976482, 0.09265576, 0.0742284, 0.020828914},
+		"bge-small-hybrid@8e6eade97e82/768": {0.109128244, 0.01795678, -0.12762281, 0.13473442, 0.13731737, 0.053533968},
 	}
 	each(t, func(t *testing.T, e Embedder) {
 		v := embed(t, e, feedback...)
@@ -246,12 +246,12 @@ func TestMissingOrAlteredWeightsNameTheRemedy(t *testing.T) {
 	t.Parallel()
 	empty := t.TempDir()
 	altered := t.TempDir()
-	if err := os.WriteFile(filepath.Join(altered, "model.json"), []byte("{}"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(altered, "bge-small-en-v1.5-q.onnx"), []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{empty, altered, filepath.Join(empty, "nowhere")} {
 		_, err := OpenLocal(dir, LocalOptions{})
-		if !errors.Is(err, uselite.ErrWeights) || !strings.Contains(err.Error(), "make models") {
+		if !errors.Is(err, bge.ErrWeights) || !strings.Contains(err.Error(), "make models") {
 			t.Errorf("got %v", err)
 		}
 	}

@@ -4,19 +4,18 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/throughline-dev/throughline/pkg/embed/bge"
 	"github.com/throughline-dev/throughline/pkg/embed/internal/background"
 	"github.com/throughline-dev/throughline/pkg/embed/internal/lexical"
-	"github.com/throughline-dev/throughline/pkg/embed/internal/matrix"
-	"github.com/throughline-dev/throughline/pkg/embed/uselite"
 )
 
-// The hybrid: 256 values of meaning beside 512 of words, the words weighing
-// slightly less. See decision 0003 for what the choice was measured on.
+// The hybrid: 384 values of meaning beside 384 of words, which weigh about a
+// third as much. See decision 0003 for what the choice was measured on.
 const (
-	hybridRecipe = "half-white-256+words-512*0.9"
-	meaningWidth = background.Narrow
-	wordsWidth   = 512
-	wordsWeight  = 0.9
+	hybridRecipe = "centred-384+words-384*0.35"
+	meaningWidth = background.Width
+	wordsWidth   = 384
+	wordsWeight  = 0.35
 	hybridWidth  = meaningWidth + wordsWidth
 )
 
@@ -28,23 +27,19 @@ type LocalOptions struct {
 	Threads int
 }
 
-// OpenLocal opens the embedder that ships with Throughline: the Universal
-// Sentence Encoder Lite, read from the weights in dir, beside the words of
-// Lexical. dir is where `make models` put the weights (.cache/models). Missing
-// or altered weights give an error that wraps uselite.ErrWeights and names the
-// remedy.
+// OpenLocal opens the embedder that ships with Throughline: BGE-small-en-v1.5,
+// read from the weights in dir, beside the words of Lexical. dir is where
+// `make models` put the weights (.cache/models). Missing or altered weights
+// give an error that wraps bge.ErrWeights and names the remedy.
 //
-// It reads English best. Text whose characters the encoder does not know, in
-// another script say, is compared by its words alone.
+// It reads English best. Text in a script that the encoder was not taught is
+// compared by its words alone.
 func OpenLocal(dir string, o LocalOptions) (Embedder, error) {
-	encoder, err := uselite.Open(dir, uselite.Options{Threads: o.Threads})
+	encoder, err := bge.Open(dir, bge.Options{Threads: o.Threads})
 	if err != nil {
 		return nil, fmt.Errorf("open local embedder: %w", err)
 	}
-	h, err := newHybrid(encoder)
-	if err != nil {
-		return nil, fmt.Errorf("open local embedder: %w", err)
-	}
+	h := newHybrid(encoder)
 	if _, err := h.Embed(context.Background(), []string{"warm up: bring the weights into memory"}); err != nil {
 		return nil, fmt.Errorf("open local embedder: %w", err)
 	}
@@ -52,33 +47,18 @@ func OpenLocal(dir string, o LocalOptions) (Embedder, error) {
 }
 
 type hybrid struct {
-	encoder    *uselite.Encoder
-	words      *words
-	kernel     matrix.Kernel
-	projection matrix.Linear
+	encoder *bge.Encoder
+	words   *words
 }
 
-func newHybrid(encoder *uselite.Encoder) (*hybrid, error) {
-	w := newWords()
-	b := w.background
-	// (x - mean)·P is x·P - mean·P, which is a linear map with a bias.
-	bias := make([]float32, background.Narrow)
-	for row, mean := range b.Mean {
-		for column := range bias {
-			bias[column] -= mean * b.Projection[row*background.Narrow+column]
-		}
-	}
-	projection, err := matrix.NewLinear(background.Wide, background.Narrow, b.Projection, bias)
-	if err != nil {
-		return nil, err
-	}
-	return &hybrid{encoder: encoder, words: w, kernel: matrix.Best(), projection: projection}, nil
+func newHybrid(encoder *bge.Encoder) *hybrid {
+	return &hybrid{encoder: encoder, words: newWords()}
 }
 
 func (h *hybrid) Space() Space {
 	return Space{
-		Model:      "use-lite-hybrid",
-		Version:    version(hybridRecipe, lexicalRecipe, uselite.Sum(), background.Sum()),
+		Model:      "bge-small-hybrid",
+		Version:    version(hybridRecipe, lexicalRecipe, bge.Sum(), background.Sum()),
 		Dimensions: hybridWidth,
 	}
 }
@@ -101,9 +81,9 @@ func (h *hybrid) Embed(ctx context.Context, texts []string) ([][]float32, error)
 }
 
 // join writes the vector of one text to dst, which must be zero: what it means,
-// as far as the encoder knew its characters, then its words, and the whole at
+// as far as the encoder was taught its script, then its words, and the whole at
 // length one. Text without words keeps the axis that words.write gave it.
-func (h *hybrid) join(dst []float32, encoding uselite.Encoding, normalised string) {
+func (h *hybrid) join(dst []float32, encoding bge.Encoding, normalised string) {
 	if !h.words.write(dst[meaningWidth:], normalised) {
 		return
 	}
@@ -113,11 +93,14 @@ func (h *hybrid) join(dst []float32, encoding uselite.Encoding, normalised strin
 	lexical.Unit(dst)
 }
 
-// meaning writes the half-whitened projection of a hidden state, at length one.
-func (h *hybrid) meaning(dst []float32, encoding uselite.Encoding) {
-	state := append([]float32(nil), encoding.Hidden...)
-	lexical.Unit(state)
-	h.kernel.Apply(dst, state, &h.projection, 1)
+// meaning writes how an encoding differs from that of ordinary text, at length
+// one: what all texts have in common would hide what tells them apart.
+func (h *hybrid) meaning(dst []float32, encoding bge.Encoding) {
+	copy(dst, encoding.Mean)
+	lexical.Unit(dst)
+	for i, mean := range h.words.background.Mean {
+		dst[i] -= mean
+	}
 	lexical.Unit(dst)
 }
 

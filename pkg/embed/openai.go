@@ -15,6 +15,7 @@ import (
 	"github.com/sashabaranov/go-openai"
 
 	"github.com/throughline-dev/throughline/pkg/embed/internal/lexical"
+	"github.com/throughline-dev/throughline/pkg/tracing"
 )
 
 // OpenAIOptions say where an OpenAI-compatible provider is, and how to ask it.
@@ -144,7 +145,7 @@ func newProvider(o OpenAIOptions) (*provider, error) {
 		o.LongestWait = 30 * time.Second
 	}
 	if o.Client == nil {
-		o.Client = &http.Client{Timeout: time.Minute}
+		o.Client = &http.Client{Timeout: time.Minute, Transport: tracing.Transport(nil)}
 	}
 	if o.Now == nil {
 		o.Now = time.Now

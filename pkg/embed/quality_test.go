@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/throughline-dev/throughline/pkg/embed/bge"
 	"github.com/throughline-dev/throughline/pkg/embed/internal/lexical"
-	"github.com/throughline-dev/throughline/pkg/embed/uselite"
 )
 
 // BenchmarkQuality measures how well vectors separate what people labelled, for
@@ -30,22 +30,18 @@ func BenchmarkQuality(b *testing.B) {
 	if data == "" {
 		b.Fatal("set THROUGHLINE_DATA to the folder of the labelled sets")
 	}
-	encoder, err := uselite.Open(models(), uselite.Options{})
+	encoder, err := bge.Open(models(), bge.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	h, err := newHybrid(encoder)
-	if err != nil {
-		b.Fatal(err)
-	}
+	h := newHybrid(encoder)
 	for _, set := range []string{"clinc150/val", "dstc11-insurance/all"} {
 		texts, labels := labelled(b, filepath.Join(data, set+".jsonl"))
 		encodings, err := encoder.Encode(context.Background(), texts)
 		if err != nil {
 			b.Fatal(err)
 		}
-		official := func(dst []float32, i int) { copy(dst, encoder.Official(encodings[i].Hidden)) }
-		hidden := func(dst []float32, i int) { copy(dst, encodings[i].Hidden) }
+		mean := func(dst []float32, i int) { copy(dst, encodings[i].Mean) }
 		meaning := func(dst []float32, i int) { h.meaning(dst[:meaningWidth], encodings[i]) }
 		words := func(dst []float32, i int) { h.words.write(dst, texts[i]) }
 		joined := func(weight float32) func(dst []float32, i int) {
@@ -60,19 +56,15 @@ func BenchmarkQuality(b *testing.B) {
 			width int
 			write func(dst []float32, i int)
 		}{
-			{"words-256", 256, words},
-			{"words-512", 512, words},
+			{"words-384", 384, words},
 			{"words-768", 768, words},
-			{"official", uselite.Width, official},
-			{"hidden", uselite.Width, hidden},
-			{"half-white-256", meaningWidth, meaning},
-			{"hybrid-256+256*0.9", 512, joined(.9)},
-			{"hybrid-256+512*0.7", 768, joined(.7)},
-			{"hybrid-256+512*0.8", 768, joined(.8)},
-			{"hybrid-256+512*0.9", 768, joined(.9)},
-			{"hybrid-256+512*1.0", 768, joined(1)},
-			{"hybrid-256+512*1.1", 768, joined(1.1)},
-			{"hybrid-256+512*1.3", 768, joined(1.3)},
+			{"mean", bge.Width, mean},
+			{"centred", meaningWidth, meaning},
+			{"hybrid-384+384*0.2", 768, joined(.2)},
+			{"hybrid-384+384*0.35", 768, joined(.35)},
+			{"hybrid-384+384*0.5", 768, joined(.5)},
+			{"hybrid-384+384*0.7", 768, joined(.7)},
+			{"hybrid-384+384*0.9", 768, joined(.9)},
 		} {
 			b.Run(fmt.Sprintf("%s/%s", set, variant.name), func(b *testing.B) {
 				for b.Loop() {

@@ -51,6 +51,7 @@ const (
 	calmAfter = time.Minute
 
 	passwordFile = "password"
+	addressFile  = "address" // of the engine that runs, or of the last one
 	logFile      = "engine.log"
 )
 
@@ -177,6 +178,10 @@ func (e *Engine) open(ctx context.Context, o Options) error {
 		var c *child
 		if c, err = e.spawn(); err == nil {
 			if err = e.awaitReady(ctx, c); err == nil {
+				if err := os.WriteFile(filepath.Join(e.dir, addressFile), []byte(e.addr+"\n"), 0o600); err != nil {
+					c.kill()
+					return fmt.Errorf("keep engine address: %w", err)
+				}
 				e.child = c
 				e.log.Info("engine ready", "addr", e.addr, "pid", c.pid(), "seconds", time.Since(begun).Seconds())
 				return nil
@@ -188,6 +193,19 @@ func (e *Engine) open(ctx context.Context, o Options) error {
 			return err
 		}
 	}
+}
+
+// Running tells where the engine listens that another process runs over a data folder, and
+// the password of Username there: what to do with ErrLocked where reading is enough.
+func Running(dir string) (addr, password string, err error) {
+	for file, into := range map[string]*string{addressFile: &addr, passwordFile: &password} {
+		kept, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			return "", "", fmt.Errorf("find the running engine: %w", err)
+		}
+		*into = strings.TrimSpace(string(kept))
+	}
+	return addr, password, nil
 }
 
 // Addr is host:port of the native protocol, the same for the engine's life.

@@ -34,6 +34,8 @@ const (
 	TicketEdited  Type = "ticket.edited.v1"
 	TicketDeleted Type = "ticket.deleted.v1"
 
+	TicketAttached Type = "ticket.attached.v1"
+
 	ItemClassified Type = "item.classified.v1"
 	WorldChanged   Type = "world.changed.v1"
 	DecisionMade   Type = "decision.made.v1"
@@ -153,7 +155,7 @@ type ItemHead struct {
 
 // World is the payload of world.changed: what one input changed in a workspace's
 // clusters. Position numbers the inputs the clusterer took, from 1 without gaps;
-// rows in ClickHouse carry the same number. Origins are those of the input.
+// rows in ClickHouse carry the same number. Origin is that of the input.
 type World struct {
 	Position uint64   `json:"position"`
 	Origin   Origin   `json:"origin"`
@@ -161,6 +163,29 @@ type World struct {
 	Merged   []Pair   `json:"merged,omitempty"`
 	Split    []Pair   `json:"split,omitempty"`
 	Decision string   `json:"decision,omitempty"`
+	Statuses []Status `json:"statuses,omitempty"`
+}
+
+// Status is a cluster whose work came further or back, and how it stands now. Regressed
+// means that something new was said of what had shipped.
+type Status struct {
+	Cluster   string          `json:"cluster"`
+	Status    feedback.Status `json:"status"`
+	Previous  feedback.Status `json:"previous"`
+	Regressed bool            `json:"regressed,omitempty"`
+}
+
+// Attached is the payload of ticket.attached: the clusters that answer to a ticket now,
+// by the machine's certainty or a person's pin, and how far the ticket has come since At.
+// It replaces what was told of the ticket before; a ticket that is deleted or restricted
+// has no clusters and no category.
+type Attached struct {
+	Origin   Origin                  `json:"origin"`
+	Tracker  feedback.Tracker        `json:"tracker"`
+	Ticket   string                  `json:"ticket"`
+	Category feedback.StatusCategory `json:"category,omitempty"`
+	At       time.Time               `json:"at"`
+	Clusters []string                `json:"clusters"`
 }
 
 // Pair is a cluster that became, or came out of, another.
@@ -202,6 +227,7 @@ var known = map[Type]func() any{
 	TicketMoved:      func() any { return new(Ticket) },
 	TicketEdited:     func() any { return new(Ticket) },
 	TicketDeleted:    func() any { return new(Ticket) },
+	TicketAttached:   func() any { return new(Attached) },
 	ItemClassified:   func() any { return new(Classified) },
 	WorldChanged:     func() any { return new(World) },
 	DecisionMade:     func() any { return new(Decision) },
@@ -212,7 +238,7 @@ var known = map[Type]func() any{
 func Types() []Type {
 	return []Type{
 		DeliveryAccepted, ItemReceived, ItemEdited, ItemDeleted, AccountChanged, CustomerErased,
-		TicketCreated, TicketMoved, TicketEdited, TicketDeleted,
+		TicketCreated, TicketMoved, TicketEdited, TicketDeleted, TicketAttached,
 		ItemClassified, WorldChanged, DecisionMade, BriefRevised,
 	}
 }

@@ -173,6 +173,29 @@ type Ticket struct {
 	UpdatedAt  time.Time      `json:"updated_at"`
 }
 
+// Status is how far the work on a cluster has come. Tickets that are attached to it move
+// it (planned: open ones only; in progress: one at least; shipped: all are done), unless a
+// person said otherwise.
+type Status string
+
+// The statuses of a cluster. One that was merged away or emptied has none of them.
+const (
+	StatusOpen       Status = "open"
+	StatusPlanned    Status = "planned"
+	StatusInProgress Status = "in_progress"
+	StatusShipped    Status = "shipped"
+	StatusIgnored    Status = "ignored"
+)
+
+// Statuses lists them in the order of the work, those that nobody wants to hear of last.
+var Statuses = []Status{StatusOpen, StatusPlanned, StatusInProgress, StatusShipped, StatusIgnored}
+
+// Marks reports whether a person can mark a cluster with the status: ignored and open have
+// decisions of their own, ignore and reopen.
+func (s Status) Marks() bool {
+	return s == StatusPlanned || s == StatusInProgress || s == StatusShipped
+}
+
 // Action is what a person decides about clusters and tickets.
 type Action string
 
@@ -184,16 +207,20 @@ const (
 	Rename Action = "rename"
 	Ignore Action = "ignore"
 	Reopen Action = "reopen"
+	Mark   Action = "mark"
 	Pin    Action = "pin"
 	Reject Action = "reject"
-	Undo   Action = "undo"
+	// Correct says what kind a signal is.
+	Correct Action = "correct"
+	Undo    Action = "undo"
 )
 
 // Decision is what a person overruled, kept with who, when and why. Which of
 // Cluster, Into, Signals, Name, Ticket and Undoes matter depends on Action:
 // merge: Cluster into Into; split: Signals out of Cluster; move: Signals to Into;
-// rename: Cluster to Name; ignore and reopen: Cluster; pin and reject: Cluster to
-// Tracker and Ticket; undo: Undoes names the decision taken back.
+// rename: Cluster to Name; ignore and reopen: Cluster; mark: Cluster with Status; pin and
+// reject: Cluster to Tracker and Ticket; correct: Signals holds the one that is of Kind;
+// undo: Undoes names the decision taken back.
 type Decision struct {
 	ID        string    `json:"id"`
 	Workspace string    `json:"workspace"`
@@ -202,6 +229,8 @@ type Decision struct {
 	Into      string    `json:"into,omitempty"`
 	Signals   []string  `json:"signals,omitempty"`
 	Name      string    `json:"name,omitempty"`
+	Kind      Kind      `json:"kind,omitempty"`
+	Status    Status    `json:"status,omitempty"`
 	Tracker   Tracker   `json:"tracker,omitempty"`
 	Ticket    string    `json:"ticket,omitempty"`
 	Undoes    string    `json:"undoes,omitempty"`

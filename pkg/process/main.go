@@ -129,7 +129,7 @@ func run(c config.Config, log *slog.Logger, name string, build func(context.Cont
 	if err != nil {
 		return err
 	}
-	p, err := Open(ctx, c, conns, log)
+	p, err := Open(ctx, name, c, conns, log)
 	if err != nil {
 		return err
 	}

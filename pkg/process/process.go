@@ -26,6 +26,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/embed"
 	"github.com/throughline-dev/throughline/pkg/httpserve"
 	"github.com/throughline-dev/throughline/pkg/store"
+	"github.com/throughline-dev/throughline/pkg/tracing"
 	"github.com/throughline-dev/throughline/schemas"
 )
 
@@ -47,6 +48,10 @@ type Connections struct {
 	Checks []httpserve.Check // of what is behind the connections
 	Failed <-chan struct{}   // closed when the process must stop and be started again
 	Close  func(ctx context.Context)
+
+	// Registry has the metrics of what is behind the connections; nil means that there are
+	// none, and Open makes one.
+	Registry *prometheus.Registry
 }
 
 // External connects to the servers that the configuration names.
@@ -105,6 +110,7 @@ type Process struct {
 	Holder      string // names this process in leases
 
 	committer *bus.Committer
+	traces    *tracing.Provider // nil where no spans are wanted
 }
 
 // When everything else in the process gives way to the senders of deliveries: so many of them
@@ -116,13 +122,20 @@ const (
 )
 
 // Open makes the event log and the store ready: streams, buckets and tables exist when it
-// returns.
-func Open(ctx context.Context, c config.Config, conns Connections, log *slog.Logger) (*Process, error) {
-	reg := prometheus.NewRegistry()
+// returns. name is what the process is called among others in traces.
+func Open(ctx context.Context, name string, c config.Config, conns Connections, log *slog.Logger) (*Process, error) {
+	reg := conns.Registry
+	if reg == nil {
+		reg = prometheus.NewRegistry()
+	}
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	traces, err := tracing.Open(ctx, c.Traces, name, Version, log)
+	if err != nil {
+		return nil, err
+	}
 	var committer *bus.Committer
 	b, err := bus.New(conns.NATS, bus.Options{
-		Logger: log, Registerer: reg, Syncer: conns.Syncer, Replicas: c.NATS.Replicas,
+		Logger: log, Registerer: reg, Syncer: conns.Syncer, Replicas: c.NATS.Replicas, Tracer: traces.TracerProvider(),
 		Busy: func() bool { return committer.Pressed(urgentPerCPU*runtime.GOMAXPROCS(0), urgentRate) },
 	})
 	if err != nil {
@@ -149,7 +162,7 @@ func Open(ctx context.Context, c config.Config, conns Connections, log *slog.Log
 	}
 	holder := fmt.Sprintf("%s-%d-%d", host, os.Getpid(), time.Now().UnixNano())
 	committer = bus.NewCommitter(b.JetStream(), conns.Syncer, bus.CommitterOptions{Admit: conns.Admit, Registerer: reg})
-	return &Process{Config: c, Logger: log, Registry: reg, Bus: b, Store: db, Connections: conns, Holder: holder, committer: committer}, nil
+	return &Process{Config: c, Logger: log, Registry: reg, Bus: b, Store: db, Connections: conns, Holder: holder, committer: committer, traces: traces}, nil
 }
 
 // Workspaces lists the ids of the configured workspaces.
@@ -195,11 +208,15 @@ func Embedder(c config.Models) (embed.Embedder, error) {
 // Serve runs services behind one HTTP server until ctx ends or one of them fails.
 func (p *Process) Serve(ctx context.Context, ready func(addr string), services ...Service) error {
 	mux := http.NewServeMux()
+	measured, err := httpserve.Measured(mux, p.Registry)
+	if err != nil {
+		return err
+	}
 	for _, s := range services {
 		s.Register(mux)
 	}
 	server, err := httpserve.New(httpserve.Options{
-		Addr: p.Config.Listen, Handler: mux, Gatherer: p.Registry, Logger: p.Logger,
+		Addr: p.Config.Listen, Handler: httpserve.Traced(p.traces.TracerProvider(), measured), Gatherer: p.Registry, Logger: p.Logger,
 		Checks:  append(p.checks(), p.Connections.Checks...),
 		Details: map[string]string{"durability": p.Connections.Syncer.Mode()},
 	})
@@ -207,6 +224,15 @@ func (p *Process) Serve(ctx context.Context, ready func(addr string), services .
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	if profiles := p.Config.Profiles; profiles.Listen != "" {
+		shown, err := httpserve.Profiles(profiles.Listen, profiles.Token.Value(), p.Logger)
+		if err != nil {
+			_ = server.Close()
+			return err
+		}
+		p.Logger.Info("serving profiles", "address", shown.Addr())
+		g.Go(func() error { return shown.Run(ctx) })
+	}
 	g.Go(func() error { return server.Run(ctx) })
 	for _, s := range services {
 		g.Go(func() error { return s.Run(ctx) })
@@ -243,6 +269,9 @@ func (p *Process) Close(ctx context.Context) {
 	}
 	if err := p.Store.Close(); err != nil {
 		p.Logger.Warn("closing the store", "error", err)
+	}
+	if err := p.traces.Close(ctx); err != nil {
+		p.Logger.Warn("closing traces", "error", err)
 	}
 	p.Connections.Close(ctx)
 }

@@ -124,8 +124,12 @@ func tables(t *testing.T) []string {
 	t.Helper()
 	var out []string
 	for _, f := range filesEnding(t, ".sql") {
-		for _, m := range regexp.MustCompile(`(?m)^CREATE (TABLE|VIEW) IF NOT EXISTS ([a-z_]+) `).FindAllStringSubmatch(read(t, f), -1) {
-			out = append(out, strings.ToLower(m[1])+" "+m[2])
+		for _, m := range regexp.MustCompile(`(?m)^(CREATE|DROP) (TABLE|VIEW) IF (?:NOT )?EXISTS ([a-z_]+) `).FindAllStringSubmatch(read(t, f), -1) {
+			name := strings.ToLower(m[2]) + " " + m[3]
+			out = slices.DeleteFunc(out, func(there string) bool { return there == name })
+			if m[1] == "CREATE" {
+				out = append(out, name)
+			}
 		}
 	}
 	return out

@@ -28,7 +28,8 @@ var layers = []layer{
 	{"pkg/engine", nil, "the embedded engine is a server; a service sees only its address"},
 	{"pkg/access", []string{"pkg/config", "pkg/problem"}, "tokens come from configuration and refusals are problems"},
 	{"pkg/httpserve", []string{"pkg/problem"}, "serving HTTP knows no domain"},
-	{"pkg/process", []string{"pkg/bus", "pkg/config", "pkg/embed", "pkg/httpserve", "pkg/store", "schemas"}, "what every binary does around its services, without the embedded servers"},
+	{"pkg/tracing", []string{"pkg/config"}, "spans of HTTP know no domain"},
+	{"pkg/process", []string{"pkg/bus", "pkg/config", "pkg/embed", "pkg/httpserve", "pkg/store", "pkg/tracing", "schemas"}, "what every binary does around its services, without the embedded servers"},
 	{"pkg/...", []string{"pkg/...", "schemas/..."}, "schemas <- pkg <- services <- standalone"},
 	{"services/ingestor/...", []string{"schemas/...", "pkg/...", "services/ingestor/..."}, "services meet on the bus, never in an import"},
 	{"services/classifier/...", []string{"schemas/...", "pkg/...", "services/classifier/..."}, "services meet on the bus, never in an import"},
@@ -121,7 +122,7 @@ var reservations = []reserved{
 	{"github.com/alecthomas/kong", []string{"services/standalone/..."}, "only the all-in-one has subcommands"},
 	{"github.com/schollz/progressbar/v3", []string{"services/standalone/..."}, "only a command draws on a terminal"},
 	{"github.com/modelcontextprotocol/go-sdk/...", []string{"services/context-publisher/internal/mcpserver/...", "services/standalone/..."}, "MCP is one way in among others; what it answers comes from elsewhere"},
-	{"gonum.org/v1/gonum/...", []string{"pkg/embed/fitbackground"}, "what is fitted once is no part of what runs"},
+	{"go.opentelemetry.io/otel/sdk/...", []string{"pkg/tracing"}, "who makes spans needs the interface only, so that tracing can be off"},
 	{"go.yaml.in/yaml/v3", []string{"pkg/config", "services/standalone/..."}, "YAML is for configuration"},
 }
 

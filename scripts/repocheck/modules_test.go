@@ -245,6 +245,14 @@ func TestDependenciesAreAccountedFor(t *testing.T) {
 			}
 		}
 	}
+	for _, f := range filesEnding(t, "fetch.sh") {
+		for _, m := range regexp.MustCompile(`(?m)^artifact=(.+):([^:\n]+)$`).FindAllStringSubmatch(read(t, f), -1) {
+			used[m[1]] = true
+			if !exact.MatchString(m[2]) {
+				t.Errorf("%s asks for %s %s: name one version, or tomorrow's build is another", f, m[1], m[2])
+			}
+		}
+	}
 	text := read(t, dependencies)
 	told := map[string]bool{}
 	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)`").FindAllStringSubmatch(text, -1) {

@@ -25,8 +25,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
-	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/bus"
 	"github.com/throughline-dev/throughline/pkg/config"
 	"github.com/throughline-dev/throughline/pkg/embed"
@@ -48,14 +48,13 @@ type Config struct {
 	RereadEvery time.Duration
 }
 
-// Deps is what the classifier works with. All of it is required but Keyring and Now.
+// Deps is what the classifier works with. All of it is required but Now.
 type Deps struct {
 	Bus        *bus.Bus
 	Store      *store.DB
 	Embedder   embed.Embedder
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
-	Keyring    *access.Keyring  // who may correct signals; without one there are no routes
 	Now        func() time.Time // the clock; nil means time.Now
 }
 
@@ -69,7 +68,6 @@ type Service struct {
 	metrics *metrics
 
 	corrections *corrections
-	keyring     *access.Keyring
 	workspaces  []string
 	rereadEvery time.Duration
 }
@@ -113,7 +111,7 @@ func New(c Config, d Deps) (*Service, error) {
 	r.own = own.head
 	return &Service{
 		bus: d.Bus, store: d.Store, log: d.Logger, now: d.Now, reader: r, metrics: m,
-		corrections: own, keyring: d.Keyring, workspaces: c.Workspaces, rereadEvery: cmp.Or(c.RereadEvery, time.Minute),
+		corrections: own, workspaces: c.Workspaces, rereadEvery: cmp.Or(c.RereadEvery, time.Minute),
 	}, nil
 }
 
@@ -127,17 +125,17 @@ func (s *Service) Run(ctx context.Context) error {
 		defer cancel()
 		rereading.Go(func() { s.reread(ctx) })
 	}
-	return s.bus.Consume(ctx, bus.Consumer{
-		Durable: bus.Classifier, Stream: bus.Items, Batch: batchSize, Attempts: 3,
-	}, s.handle)
+	work, ctx := errgroup.WithContext(ctx)
+	work.Go(func() error {
+		return s.bus.Consume(ctx, bus.Consumer{Durable: bus.Classifier, Stream: bus.Items, Batch: batchSize, Attempts: 3}, s.handle)
+	})
+	work.Go(func() error {
+		return s.bus.Consume(ctx, bus.Consumer{
+			Durable: bus.ClassifierDecisions, Stream: bus.Signals, Filters: []string{"decisions.>"},
+		}, bus.Each(s.obey))
+	})
+	return work.Wait()
 }
 
-// Register adds the classifier's routes to mux: what people say that a signal is.
-func (s *Service) Register(mux *http.ServeMux) {
-	if s.keyring == nil {
-		return
-	}
-	mux.Handle("POST /v1/signals/{id}/correction", s.keyring.Require(access.Decide, http.HandlerFunc(s.correct)))
-	mux.Handle("DELETE /v1/signals/{id}/correction", s.keyring.Require(access.Decide, http.HandlerFunc(s.uncorrect)))
-	mux.Handle("GET /v1/corrections", s.keyring.Require(access.Read, http.HandlerFunc(s.tellCorrections)))
-}
+// Register adds nothing: the classifier is spoken to over the bus.
+func (s *Service) Register(*http.ServeMux) {}

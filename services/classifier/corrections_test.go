@@ -1,125 +1,149 @@
 package classifier_test
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
-	"strings"
 	"testing"
+	"time"
 
-	"github.com/throughline-dev/throughline/pkg/access"
-	"github.com/throughline-dev/throughline/pkg/config"
+	"github.com/throughline-dev/throughline/pkg/bus"
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/feedback"
-	"github.com/throughline-dev/throughline/services/classifier"
 )
 
-// caller asks the routes of a classifier.
-type caller struct {
-	t   *testing.T
-	mux *http.ServeMux
+// decide sends a person's decision over the bus and returns its id.
+func (w *world) decide(d feedback.Decision) string {
+	w.t.Helper()
+	w.sent++
+	d.Workspace, d.By, d.ID = workspace, "alice", fmt.Sprintf("dec_%d", w.sent)
+	d.At = when.Add(time.Duration(w.sent) * time.Second)
+	e, err := event.New(event.DecisionMade, "context-publisher", workspace, d.ID, d.ID, when, event.Decision{Decision: d})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.bus.Publish(w.t.Context(), bus.Subject("decisions", workspace), e); err != nil {
+		w.t.Fatal(err)
+	}
+	return d.ID
 }
 
-func (c *caller) do(method, path, token, body string) (int, map[string]any) {
-	c.t.Helper()
-	r := httptest.NewRequestWithContext(c.t.Context(), method, path, strings.NewReader(body))
-	r.Header.Set("Authorization", "Bearer "+token)
-	w := httptest.NewRecorder()
-	c.mux.ServeHTTP(w, r)
-	var out map[string]any
-	if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil {
-		c.t.Fatalf("%s %s answers %d without JSON", method, path, w.Code)
-	}
-	return w.Code, out
+func (w *world) correct(signal string, kind feedback.Kind) string {
+	return w.decide(feedback.Decision{Action: feedback.Correct, Signals: []string{signal}, Kind: kind})
 }
 
-// keys are tokens: alice decides in acme, bob reads there, gail decides in globex.
-func keys() *access.Keyring {
-	token := func(name string, scope access.Scope) config.Token {
-		return config.Token{Name: name, Token: config.NewSecret(name), Scopes: []string{string(scope)}}
+// one awaits a result with one signal.
+func (w *world) one() feedback.Signal {
+	w.t.Helper()
+	got := w.await()
+	if len(got.Signals) != 1 {
+		w.t.Fatalf("%d signals, want 1", len(got.Signals))
 	}
-	return access.NewKeyring([]config.Workspace{
-		{ID: workspace, APITokens: []config.Token{token("alice", access.Decide), token("bob", access.Read)}},
-		{ID: "globex", APITokens: []config.Token{token("gail", access.Administer)}},
-	})
+	return got.Signals[0]
+}
+
+// keepAndSend stores an item's row, as the ingestor does before it tells of the item, and send it.
+func (w *world) keepAndSend(i feedback.Item) {
+	w.t.Helper()
+	row := []any{workspace, i.ID, uint64(i.Revision)}
+	if err := w.store.Insert(w.t.Context(), "items", []string{"workspace", "id", "revision"}, [][]any{row}, fmt.Sprint(i.ID, i.Revision)); err != nil {
+		w.t.Fatal(err)
+	}
+	w.sendItem(i)
+}
+
+// ownHead reads how the workspace's own head does.
+func (w *world) ownHead() (corrections uint32, used bool) {
+	w.t.Helper()
+	var u uint8
+	if err := w.store.Conn().QueryRow(w.t.Context(), `SELECT corrections, used FROM own_heads FINAL WHERE workspace = ?`, workspace).Scan(&corrections, &u); err != nil {
+		w.t.Fatal(err)
+	}
+	return corrections, u == 1
+}
+
+func TestACorrectionChangesItsSignalAndTakingItBackGivesBackWhatWasSaidBefore(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	w.keepAndSend(item(itemID, 1, "The CSV export crashes every time I click save."))
+	was := w.one()
+	if was.Kind != feedback.Bug {
+		t.Fatalf("read as %s", was.Kind)
+	}
+	w.correct(was.ID, feedback.Usability)
+	if now := w.one(); now.ID != was.ID || now.Kind != feedback.Usability || now.Confidence != 1 || now.Quote != was.Quote {
+		t.Errorf("corrected: %s %s at %v", now.ID, now.Kind, now.Confidence)
+	}
+	second := w.correct(was.ID, feedback.Complaint)
+	if now := w.one(); now.ID != was.ID || now.Kind != feedback.Complaint {
+		t.Errorf("corrected again: %s %s", now.ID, now.Kind)
+	}
+	if row := w.rows(itemID)[was.ID]; row.Kind != string(feedback.Complaint) {
+		t.Errorf("its row: %s", row.Kind)
+	}
+	// An edit elsewhere in the item leaves what a person said of these words.
+	w.keepAndSend(item(itemID, 2, "Good morning! The CSV export crashes every time I click save."))
+	if now := w.one(); now.ID != was.ID || now.Kind != feedback.Complaint {
+		t.Errorf("after an edit: %s %s", now.ID, now.Kind)
+	}
+	w.decide(feedback.Decision{Action: feedback.Undo, Undoes: second, Signals: []string{was.ID}})
+	if now := w.one(); now.Kind != feedback.Usability {
+		t.Errorf("taken back: %s", now.Kind)
+	}
+	if n, _ := w.ownHead(); n != 1 {
+		t.Errorf("%d signals are corrected, want 1", n)
+	}
 }
 
 func TestCorrectionsMakeAWorkspacesOwnHeadWhereItWins(t *testing.T) {
 	t.Parallel()
-	c := &caller{t: t, mux: http.NewServeMux()}
-	w := start(t, func(_ *classifier.Config, d *classifier.Deps) { d.Keyring = keys() })
-	w.service.Register(c.mux)
-
+	w := start(t)
 	// In this workspace, what is said of the beaker is an ask, whatever it sounds like.
 	text := func(i int) string { return fmt.Sprintf("The beaker calibration fails on bench %d.", i) }
-	var signals []string
-	for i := range 20 {
-		w.sendItem(item(feedback.ID("itm", fmt.Sprint(i)), 1, text(i)))
-		got := w.await()
-		if len(got.Signals) != 1 || got.Signals[0].Kind != feedback.Bug {
-			t.Fatalf("signals %+v", got.Signals)
-		}
-		signals = append(signals, got.Signals[0].ID)
-	}
-	for i, id := range signals {
-		status, report := c.do("POST", "/v1/signals/"+id+"/correction", "alice", `{"kind":"feature_request"}`)
-		if status != http.StatusOK || report["corrections"] != float64(i+1) {
-			t.Fatalf("correction %d: %d %v", i, status, report)
-		}
-	}
-	if _, report := c.do("GET", "/v1/corrections", "bob", ""); report["used"] != true {
-		t.Fatalf("the head does not win: %v", report)
-	}
-	if _, report := c.do("GET", "/v1/corrections", "gail", ""); report["corrections"] != float64(0) {
-		t.Errorf("another workspace sees %v", report)
-	}
-
-	w.sendItem(item(feedback.ID("itm", "like"), 1, text(99)))
-	if got := w.await(); len(got.Signals) != 1 || got.Signals[0].Kind != feedback.FeatureRequest {
-		t.Errorf("a signal like the corrected ones: %+v", got.Signals)
-	}
-	w.sendItem(item(feedback.ID("itm", "unlike"), 1, "The CSV export crashes every time I click save."))
-	if got := w.await(); len(got.Signals) != 1 || got.Signals[0].Kind != feedback.Bug {
-		t.Errorf("a signal unlike any corrected one: %+v", got.Signals)
-	}
-
-	// What is taken back, or of an erased customer, teaches nothing.
-	if status, report := c.do("DELETE", "/v1/signals/"+signals[0]+"/correction", "alice", ""); status != http.StatusOK || report["corrections"] != float64(19) {
-		t.Errorf("taken back: %d %v", status, report)
-	}
-	var items []string
+	var items, signals []string
 	for i := range 20 {
 		items = append(items, feedback.ID("itm", fmt.Sprint(i)))
+		w.keepAndSend(item(items[i], 1, text(i)))
+		said := w.one()
+		if said.Kind != feedback.Bug {
+			t.Fatalf("signal of kind %s", said.Kind)
+		}
+		signals = append(signals, said.ID)
 	}
+	for _, id := range signals {
+		w.correct(id, feedback.FeatureRequest)
+		if now := w.one(); now.Kind != feedback.FeatureRequest {
+			t.Fatalf("corrected to %s", now.Kind)
+		}
+	}
+	if n, used := w.ownHead(); n != 20 || !used {
+		t.Fatalf("of %d corrections no head that wins", n)
+	}
+	w.keepAndSend(item(feedback.ID("itm", "like"), 1, text(99)))
+	if now := w.one(); now.Kind != feedback.FeatureRequest || now.Confidence == 1 {
+		t.Errorf("a signal like the corrected ones: %s at %v", now.Kind, now.Confidence)
+	}
+	w.keepAndSend(item(feedback.ID("itm", "unlike"), 1, "The CSV export crashes every time I click save."))
+	if now := w.one(); now.Kind != feedback.Bug {
+		t.Errorf("a signal unlike any corrected one: %s", now.Kind)
+	}
+	// What an erased customer said teaches nothing.
 	w.send(event.CustomerErased, event.Erasure{Origin: origin(), Customer: "cus_1", Items: items})
 	w.await()
-	if _, report := c.do("GET", "/v1/corrections", "bob", ""); report["corrections"] != float64(0) {
-		t.Errorf("after the erasure: %v", report)
+	if n, used := w.ownHead(); n != 0 || used {
+		t.Errorf("after the erasure: %d corrections, used %v", n, used)
 	}
 }
 
-func TestCorrectionsRefuse(t *testing.T) {
+func TestACorrectionOfWhatIsNoMoreChangesNothing(t *testing.T) {
 	t.Parallel()
-	c := &caller{t: t, mux: http.NewServeMux()}
-	w := start(t, func(_ *classifier.Config, d *classifier.Deps) { d.Keyring = keys() })
-	w.service.Register(c.mux)
-	w.sendItem(item(itemID, 1, "The CSV export crashes every time."))
-	path := "/v1/signals/" + w.await().Signals[0].ID + "/correction"
-	for _, x := range []struct {
-		name, token, path, body string
-		status                  int
-	}{
-		{"nobody", "mallory", path, `{"kind":"bug"}`, 401},
-		{"who may only read", "bob", path, `{"kind":"bug"}`, 403},
-		{"another workspace", "gail", path, `{"kind":"bug"}`, 404},
-		{"no such signal", "alice", "/v1/signals/sig_x/correction", `{"kind":"bug"}`, 404},
-		{"no such kind", "alice", path, `{"kind":"incident"}`, 422},
-		{"no JSON", "alice", path, `bug`, 422},
-		{"too long", "alice", path, strings.Repeat("x", 5000), 413},
-	} {
-		if status, _ := c.do("POST", x.path, x.token, x.body); status != x.status {
-			t.Errorf("%s: %d, want %d", x.name, status, x.status)
-		}
+	w := start(t)
+	w.correct("sig_gone", feedback.Bug)
+	w.keepAndSend(item(itemID, 1, "The CSV export crashes every time."))
+	said := w.one()
+	w.correct(said.ID, feedback.Question) // its result follows that of the first, which has none
+	if now := w.one(); now.ID != said.ID || now.Kind != feedback.Question {
+		t.Errorf("%s %s", now.ID, now.Kind)
+	}
+	if n, _ := w.ownHead(); n != 1 {
+		t.Errorf("%d corrections", n)
 	}
 }

@@ -102,10 +102,17 @@ func (s *Service) read(ctx context.Context, tasks []*task) {
 	if len(items) == 0 {
 		return
 	}
+	people, err := s.saidOf(ctx, items)
+	if err != nil {
+		for _, t := range items {
+			t.err = storeFailure(ctx, err)
+		}
+		return
+	}
 	found, err := s.reader.read(ctx, passages)
 	if err == nil {
 		for i, t := range items {
-			t.result.Signals = s.signals(t, found[i].findings)
+			t.result.Signals = s.signals(t, found[i], people[t.Workspace])
 			t.wants = found[i].wanting && readings(t.ID) < mostReadings
 			t.result.Reading = &event.Reading{
 				Language: found[i].language.Code, Unsupported: !found[i].language.Supported, Silence: found[i].silence, By: found[i].by,
@@ -144,8 +151,33 @@ func embedFailure(ctx context.Context, err error) error {
 	return bus.Permanent(err)
 }
 
-// signals gives findings their identity in an item.
-func (s *Service) signals(t *task, found []finding) []feedback.Signal {
+// saidOf looks up what people say of the items' words, by workspace. Items that are new to a
+// workspace where nobody ever corrected anything need no look.
+func (s *Service) saidOf(ctx context.Context, items []*task) (map[string]said, error) {
+	ids := map[string][]string{}
+	for _, t := range items {
+		known, err := s.corrections.learn(ctx, t.Workspace)
+		if err != nil {
+			return nil, err
+		}
+		if known.report.Corrections > 0 || t.item.Item.Revision > 1 || again(t.Message) {
+			ids[t.Workspace] = append(ids[t.Workspace], t.item.Item.ID)
+		}
+	}
+	out := map[string]said{}
+	for workspace, items := range ids {
+		var err error
+		if out[workspace], err = s.corrections.of(ctx, workspace, items); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// signals gives findings their identity in an item, which is that of what the classifier
+// took them for: one that a person says is of another kind keeps its own.
+func (s *Service) signals(t *task, read readout, people said) []feedback.Signal {
+	found := read.findings
 	item := t.item.Item
 	space := s.reader.embedder.Space().ID()
 	type words struct {
@@ -156,8 +188,16 @@ func (s *Service) signals(t *task, found []finding) []feedback.Signal {
 	out := make([]feedback.Signal, 0, len(found))
 	for i, f := range found {
 		same := words{f.Kind, f.quote}
+		id := feedback.SignalID(item.ID, f.Kind, f.quote, seen[same])
+		if kind, ok := people[wordsOf(item.ID, f.quote)]; ok {
+			end := len(item.Text)
+			if i+1 < len(found) {
+				end = found[i+1].span.Start
+			}
+			f = s.reader.as(kind, f, item.Text[f.span.Start:end], read.language)
+		}
 		out = append(out, feedback.Signal{
-			ID: feedback.SignalID(item.ID, f.Kind, f.quote, seen[same]), Item: item.ID, Revision: item.Revision, Ordinal: i,
+			ID: id, Item: item.ID, Revision: item.Revision, Ordinal: i,
 			Kind: f.Kind, Span: f.span, Quote: f.quote, Sentiment: f.Sentiment, Severity: f.Severity,
 			Confidence: f.Confidence, Area: f.Area, Space: space, Vector: f.vector,
 			Attributes: f.attributes,
@@ -181,7 +221,7 @@ func (s *Service) publish(ctx context.Context, tasks []*task) {
 			t.err = bus.Permanent(err)
 			continue
 		}
-		out, sent = append(out, bus.Outgoing{Subject: bus.Subject("signals", t.Workspace), Event: e}), append(sent, t)
+		out, sent = append(out, bus.Outgoing{Subject: bus.Subject("signals", t.Workspace), Event: e, Trace: t.Trace}), append(sent, t)
 	}
 	if len(out) == 0 {
 		return

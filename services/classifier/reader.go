@@ -180,9 +180,7 @@ func (r *reader) settle(ctx context.Context, passages []passage, candidates [][]
 				if n+1 < len(item) {
 					end = item[n+1].span.Start
 				}
-				f.attributes = attribute.Of(f.Kind, f.quote, passages[i].text[f.span.Start:end], f.Severity)
-				f.attributes.Language, f.attributes.Unsupported = out[i].language.Code, !out[i].language.Supported
-				out[i].findings = append(out[i].findings, f)
+				out[i].findings = append(out[i].findings, describe(f, passages[i].text[f.span.Start:end], out[i].language))
 			}
 			at++
 		}
@@ -252,6 +250,21 @@ func (r *reader) correct(f finding, own *correction.Head) finding {
 	}
 	f.Judgement = r.judge.As(kind, f.Judgement, f.quote)
 	f.Confidence = sure
+	return f
+}
+
+// as is a finding that a person says is of a kind: what follows from the kind follows, and
+// nothing is as sure. around is the text from the finding on, to the next one.
+func (r *reader) as(kind feedback.Kind, f finding, around string, l language.Language) finding {
+	f.Judgement = r.judge.As(kind, f.Judgement, f.quote)
+	f.Confidence = 1
+	return describe(f, around, l)
+}
+
+// describe adds to a finding what its words and those after it say.
+func describe(f finding, around string, l language.Language) finding {
+	f.attributes = attribute.Of(f.Kind, f.quote, around, f.Severity)
+	f.attributes.Language, f.attributes.Unsupported = l.Code, !l.Supported
 	return f
 }
 

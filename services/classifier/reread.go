@@ -25,6 +25,9 @@ const (
 	rereadAtOnce = 50
 )
 
+// correctedID names an event that is read again because a decision corrects it.
+func correctedID(decision string) string { return "corrected:" + decision }
+
 // rereadID names an event that is read again for the n-th time, for the event of a sequence.
 func rereadID(n int, sequence uint64) string { return fmt.Sprintf("reread:%d:%d", n, sequence) }
 
@@ -39,7 +42,10 @@ func readings(id string) int {
 }
 
 // again reports whether a message is one that is read again.
-func again(m bus.Message) bool { return strings.HasPrefix(m.ID, "reread:") }
+func again(m bus.Message) bool { return strings.HasPrefix(m.ID, "reread:") || corrected(m) }
+
+// corrected reports whether a message is one that is read again for a person's correction.
+func corrected(m bus.Message) bool { return strings.HasPrefix(m.ID, "corrected:") }
 
 // reread looks every so often, until ctx ends, for what the chat model could do better now.
 func (s *Service) reread(ctx context.Context) {
@@ -60,10 +66,23 @@ func (s *Service) reread(ctx context.Context) {
 	}
 }
 
-// wantingItem is an item that the chat model has yet to read.
-type wantingItem struct {
+// rereading is an item as it was read at a sequence, to be read again under the id that id
+// gives for its event of then; id fails with errOutdated where it shall not be.
+type rereading struct {
 	workspace, item string
 	sequence        uint64
+	id              func(event.Envelope) (string, error)
+}
+
+// nextReading names the next time that the chat model reads an event of a sequence.
+func nextReading(sequence uint64) func(event.Envelope) (string, error) {
+	return func(old event.Envelope) (string, error) {
+		n := readings(old.ID) + 1
+		if n > mostReadings {
+			return "", errOutdated
+		}
+		return rereadID(n, sequence), nil
+	}
 }
 
 // rereadOnce publishes some of the items that wait, the newest first, and returns how many.
@@ -77,6 +96,7 @@ func (s *Service) rereadOnce(ctx context.Context) (int, error) {
 		switch err := s.publishAgain(ctx, w); {
 		case err == nil:
 			published++
+			s.metrics.rereads.Inc()
 		case errors.Is(err, bus.ErrFenced), errors.Is(err, errOutdated):
 			// Its workspace moved on meanwhile, or the item did: the next round sees.
 		default:
@@ -86,7 +106,7 @@ func (s *Service) rereadOnce(ctx context.Context) (int, error) {
 	return published, nil
 }
 
-func (s *Service) wanting(ctx context.Context) ([]wantingItem, error) {
+func (s *Service) wanting(ctx context.Context) ([]rereading, error) {
 	rows, err := s.store.Conn().Query(ctx, `
 		SELECT workspace, item, version FROM readings FINAL
 		WHERE wanting = 1 AND (empty(?) OR workspace IN ?) ORDER BY version DESC LIMIT ?`, s.workspaces, append([]string{""}, s.workspaces...), rereadAtOnce)
@@ -94,12 +114,13 @@ func (s *Service) wanting(ctx context.Context) ([]wantingItem, error) {
 		return nil, fmt.Errorf("find items to read again: %w", err)
 	}
 	defer rows.Close()
-	var out []wantingItem
+	var out []rereading
 	for rows.Next() {
-		var w wantingItem
+		var w rereading
 		if err := rows.Scan(&w.workspace, &w.item, &w.sequence); err != nil {
 			return nil, fmt.Errorf("find items to read again: %w", err)
 		}
+		w.id = nextReading(w.sequence)
 		out = append(out, w)
 	}
 	return out, rows.Err()
@@ -112,7 +133,7 @@ var errOutdated = errors.New("read again: the item has changed")
 // way: the ingestor writes an item's row before it publishes the event, so a row that is
 // still the same after the end of the subject was looked up has no newer event before it,
 // and the fence refuses one after.
-func (s *Service) publishAgain(ctx context.Context, w wantingItem) error {
+func (s *Service) publishAgain(ctx context.Context, w rereading) error {
 	subject := bus.Subject("items", w.workspace)
 	last, err := s.bus.LastSequence(ctx, bus.Items, subject)
 	if err != nil {
@@ -137,22 +158,24 @@ func (s *Service) publishAgain(ctx context.Context, w wantingItem) error {
 	if err != nil {
 		return fmt.Errorf("read again: %w", err)
 	}
-	n := readings(old.ID) + 1
+	id, err := w.id(old)
+	if err != nil {
+		return err
+	}
 	var current uint64
 	if err := s.store.Conn().QueryRow(ctx, `SELECT max(revision) FROM items FINAL WHERE workspace = ? AND id = ? AND deleted = 0`, w.workspace, w.item).Scan(&current); err != nil {
 		return fmt.Errorf("read again: %w", err)
 	}
-	if n > mostReadings || p.Item.ID != w.item || current != uint64(p.Item.Revision) {
+	if p.Item.ID != w.item || current != uint64(p.Item.Revision) {
 		return errOutdated
 	}
 	p.Origin.AcceptedAt = s.now()
-	e, err := event.New(old.Type, "classifier", w.workspace, p.Item.ID, rereadID(n, w.sequence), s.now(), p)
+	e, err := event.New(old.Type, "classifier", w.workspace, p.Item.ID, id, s.now(), p)
 	if err != nil {
 		return fmt.Errorf("read again: %w", err)
 	}
 	if _, err := s.bus.PublishFenced(ctx, subject, e, last); err != nil {
 		return err
 	}
-	s.metrics.rereads.Inc()
 	return nil
 }

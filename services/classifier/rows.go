@@ -90,7 +90,7 @@ func (s *Service) keep(ctx context.Context, tasks []*task) error {
 	}
 	for _, t := range tasks {
 		if t.err == nil && (t.result.Erasure != nil || t.result.Deleted) {
-			if err := s.corrections.withdraw(ctx, t.Workspace, t.items(), nil); err != nil {
+			if err := s.corrections.withdraw(ctx, t.Workspace, t.items()); err != nil {
 				return err
 			}
 		}

@@ -41,8 +41,8 @@ type Config struct {
 }
 
 // options are what a workspace's world is made with.
-func (c Config) options(workspace string) world.Options {
-	o, set := world.DefaultOptions(), c.Ranks[workspace]
+func options(set config.Rank) world.Options {
+	o := world.DefaultOptions()
 	for name, v := range set.Weights {
 		if w := o.Rank.Weights.Of(name); w != nil {
 			*w = v
@@ -152,7 +152,7 @@ func (sh *shard) run(ctx context.Context) error {
 			})
 	})
 	g.Go(func() error {
-		return sh.Bus.Consume(ctx, bus.Consumer{Durable: durable + "-decisions", Stream: bus.Signals, Filters: []string{stage("decisions")}, Ordered: true},
+		return sh.Bus.Consume(ctx, bus.Consumer{Durable: durable + "-decisions", Stream: bus.Signals, Filters: []string{stage("decisions"), stage("attached")}, Ordered: true},
 			func(ctx context.Context, batch []bus.Message) []error {
 				return sh.refuse(batch, sh.decisions(ctx, batch), fatal)
 			})
@@ -201,12 +201,12 @@ func (sh *shard) items(ctx context.Context, batch []bus.Message) error {
 		case err != nil:
 			return err
 		}
-		if err := sh.take(in); err != nil {
+		if err := sh.take(in, m.Trace); err != nil {
 			return err
 		}
 	}
 	for _, late := range sh.window.Late() {
-		if err := sh.take(late); err != nil {
+		if err := sh.take(late, bus.Trace{}); err != nil {
 			return err
 		}
 	}
@@ -215,22 +215,35 @@ func (sh *shard) items(ctx context.Context, batch []bus.Message) error {
 
 func (sh *shard) decisions(ctx context.Context, batch []bus.Message) error {
 	for _, m := range batch {
-		d, err := event.Payload[event.Decision](m.Envelope)
+		in, err := told(m)
 		if err != nil || sh.tenants[m.Workspace] == nil {
 			sh.Logger.Error("decision not understood", "id", m.ID, "error", err)
 			continue
 		}
-		if err := sh.take(world.Input{Sequence: m.Sequence, Decision: &d.Decision, Workspace: m.Workspace}); err != nil {
+		if err := sh.take(in, m.Trace); err != nil {
 			return err
 		}
 	}
 	return sh.flush(ctx)
 }
 
-func (sh *shard) take(in world.Input) error {
+// told reads what people decided, or which clusters answer to a ticket.
+func told(m bus.Message) (world.Input, error) {
+	in := world.Input{Sequence: m.Sequence, Workspace: m.Workspace}
+	if m.Type == event.TicketAttached {
+		a, err := event.Payload[event.Attached](m.Envelope)
+		in.Attached = &a
+		return in, err
+	}
+	d, err := event.Payload[event.Decision](m.Envelope)
+	in.Decision = &d.Decision
+	return in, err
+}
+
+func (sh *shard) take(in world.Input, from bus.Trace) error {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	return sh.tenants[in.Workspace].take(in)
+	return sh.tenants[in.Workspace].take(in, from)
 }
 
 func (sh *shard) flush(ctx context.Context) error {
@@ -321,8 +334,9 @@ type tenant struct {
 	world     *world.World
 	journal   *journal.Journal
 	lease     *bus.Lease
-	pending   []journal.Entry // taken but not yet told
-	written   int             // of those, how many are in the store
+	pending   []journal.Entry      // taken but not yet told
+	traces    map[uint64]bus.Trace // of those, by position; without those restored from the log
+	written   int                  // of those, how many are in the store
 	subject   string
 	published uint64 // stream sequence of our last world.changed
 	saved     uint64 // position of the last snapshot
@@ -331,7 +345,7 @@ type tenant struct {
 // open restores a workspace's world, and tells what a former owner wrote but did not live
 // to tell.
 func (s *Service) open(ctx context.Context, workspace string, lease *bus.Lease) (*tenant, error) {
-	t := &tenant{Service: s, workspace: workspace, lease: lease, journal: journal.New(s.Store, s.Bus, workspace, lease.Epoch), subject: bus.Subject("worlds", workspace)}
+	t := &tenant{Service: s, workspace: workspace, lease: lease, journal: journal.New(s.Store, s.Bus, workspace, lease.Epoch), subject: bus.Subject("worlds", workspace), traces: map[uint64]bus.Trace{}}
 	told, sequence, err := t.told(ctx)
 	if err != nil {
 		return nil, err
@@ -339,7 +353,7 @@ func (s *Service) open(ctx context.Context, workspace string, lease *bus.Lease) 
 	t.published = sequence
 	start := time.Now()
 	replayed := 0
-	t.world, err = t.journal.Load(ctx, s.options(workspace), func(e journal.Entry) {
+	t.world, err = t.journal.Load(ctx, options(s.Ranks[workspace]), func(e journal.Entry) {
 		replayed++
 		if e.Outcome.Position > told {
 			t.pending = append(t.pending, e)
@@ -375,19 +389,24 @@ func (t *tenant) told(ctx context.Context) (position, sequence uint64, err error
 }
 
 // take lets the world decide; what it decided is told by flush.
-func (t *tenant) take(in world.Input) error {
+func (t *tenant) take(in world.Input, from bus.Trace) error {
 	if t.world.Took(in) {
 		return nil
 	}
+	start := time.Now()
 	out, err := t.world.Take(in)
 	if err != nil {
 		return err
 	}
+	t.metrics.seconds.WithLabelValues("take").Observe(time.Since(start).Seconds())
 	if out.Refused != nil {
 		t.Logger.Warn("decision cannot be applied", "workspace", t.workspace, "decision", in.ID(), "error", out.Refused)
 	}
 	t.metrics.assigned.Add(float64(len(out.Signals)))
+	t.metrics.changes.WithLabelValues("merge").Add(float64(len(out.Merged)))
+	t.metrics.changes.WithLabelValues("split").Add(float64(len(out.Split)))
 	t.pending = append(t.pending, journal.Entry{Input: in, Outcome: out})
+	t.traces[out.Position] = from
 	return nil
 }
 
@@ -399,6 +418,7 @@ func (t *tenant) flush(ctx context.Context) error {
 	if !t.lease.Valid() {
 		return bus.ErrFenced
 	}
+	start := time.Now()
 	if t.written < len(t.pending) {
 		if err := t.journal.Append(ctx, t.world, t.pending); err != nil {
 			return err
@@ -411,12 +431,14 @@ func (t *tenant) flush(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if t.published, err = t.Bus.PublishFenced(ctx, t.subject, env, t.published); err != nil {
+		if t.published, err = t.Bus.PublishFenced(t.traces[e.Outcome.Position].Within(ctx), t.subject, env, t.published); err != nil {
 			return err
 		}
+		delete(t.traces, e.Outcome.Position)
 		t.pending, t.written = t.pending[1:], t.written-1
 	}
 	t.pending = nil
+	t.metrics.seconds.WithLabelValues("tell").Observe(time.Since(start).Seconds())
 	t.metrics.position.WithLabelValues(t.workspace).Set(float64(t.world.Position()))
 	if t.world.Position()-t.saved >= t.SnapshotEvery {
 		t.save(ctx)
@@ -438,14 +460,18 @@ func (t *tenant) save(ctx context.Context) {
 
 // changed makes the event of one outcome.
 func changed(workspace string, e journal.Entry) (event.Envelope, error) {
-	p := event.World{Position: e.Outcome.Position, Clusters: e.Outcome.Clusters, Merged: e.Outcome.Merged, Split: e.Outcome.Split}
+	p := event.World{Position: e.Outcome.Position, Clusters: e.Outcome.Clusters, Merged: e.Outcome.Merged, Split: e.Outcome.Split, Statuses: e.Outcome.Statuses}
 	if p.Clusters == nil {
 		p.Clusters = []string{}
 	}
 	var at time.Time
-	if c := e.Input.Classified; c != nil {
-		p.Origin, at = c.Origin, c.Origin.AcceptedAt
-	} else {
+	switch in := e.Input; {
+	case in.Classified != nil:
+		p.Origin, at = in.Classified.Origin, in.Classified.Origin.AcceptedAt
+	case in.Attached != nil:
+		p.Origin, at = in.Attached.Origin, in.Attached.At
+		p.Origin.AcceptedAt = time.Time{} // what was fresh about it is the ticket, not the clusters
+	default:
 		p.Decision, at = e.Input.Decision.ID, e.Input.Decision.At
 		p.Origin.AcceptedAt = at
 	}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"strconv"
 	"testing"
 	"time"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/bus"
 	"github.com/throughline-dev/throughline/pkg/bus/bustest"
+	"github.com/throughline-dev/throughline/pkg/config"
+	"github.com/throughline-dev/throughline/pkg/embed"
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/pkg/rank"
@@ -399,5 +402,55 @@ func TestDecisionIsTakenAndKept(t *testing.T) {
 	var into string
 	if err := f.db.Conn().QueryRow(t.Context(), "SELECT merged_into FROM clusters FINAL WHERE workspace = ? AND id = ?", workspace, order[1].id).Scan(&into); err != nil || into != order[0].id {
 		t.Errorf("merged into %q, %v", into, err)
+	}
+}
+
+// What a ticket says of a cluster comes by the bus, and stands in the store and the event; a
+// second world of the log, in another space, obeys it, and nothing is written for it.
+func TestATicketMovesTheStatusAndAShadowObeysIt(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.run(t, "one")
+	for n := range 30 {
+		f.result(t, n, f.item(t, n))
+	}
+	f.await(t, 1, 30)
+	first := f.ranking(t)[0].id
+	done := start.Add(100 * time.Hour)
+	e, err := event.New(event.TicketAttached, "context-publisher", workspace, "PROJ-1", "attached:1", done, event.Attached{
+		Tracker: feedback.Jira, Ticket: "PROJ-1", Category: feedback.Done, At: done, Clusters: []string{first}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.bus.Publish(t.Context(), bus.Subject("attached", workspace), e); err != nil {
+		t.Fatal(err)
+	}
+	w, err := event.Payload[event.World](bustest.Await(t, f.worlds).Envelope)
+	if err != nil || len(w.Statuses) != 1 || w.Statuses[0] != (event.Status{Cluster: first, Status: feedback.StatusShipped, Previous: feedback.StatusOpen}) {
+		t.Fatalf("told %+v, %v", w, err)
+	}
+	var status string
+	var since time.Time
+	if err := f.db.Conn().QueryRow(t.Context(), "SELECT status, status_since FROM ranked_clusters WHERE workspace = ? AND id = ?", workspace, first).Scan(&status, &since); err != nil {
+		t.Fatal(err)
+	}
+	if status != "shipped" || !since.Equal(done) {
+		t.Errorf("the store says %s since %s", status, since)
+	}
+	before := f.clusters(t)
+	taken := uint64(0)
+	d, err := clusterer.Shadow(t.Context(), f.db, workspace, config.Rank{}, config.Rank{Weights: map[string]float64{"reach": 0}}, embed.Lexical(), func(now, of uint64) {
+		if taken = now; of != 31 {
+			t.Errorf("of %d inputs", of)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if taken != 31 || d.Inputs != 31 || d.Signals != 30 || d.Before != 3 || d.After == 0 {
+		t.Errorf("after %d inputs the difference is %+v", taken, d)
+	}
+	if !reflect.DeepEqual(before, f.clusters(t)) {
+		t.Error("a shadow changed the store")
 	}
 }

@@ -32,6 +32,10 @@ const (
 	benchClusters = 2_000
 	benchTickets  = 2_000
 	benchQuotes   = 30 // in each brief
+
+	benchDimensions = 256 // of vectors
+	benchPeople     = 20_000
+	benchAccounts   = 900
 )
 
 // BenchmarkTicketContext asks get_ticket_context over HTTP, as an agent does, of a workspace
@@ -113,25 +117,52 @@ func fillBench(b *testing.B, db *store.DB) {
 	item := func(i int) string { return feedback.ID("itm", fmt.Sprint(i)) }
 	signal := func(i int) string { return feedback.ID("sig", fmt.Sprint(i)) }
 	cluster := func(i int) string { return feedback.ID("clu", fmt.Sprint(i%benchClusters)) }
+	random := rand.New(rand.NewPCG(3, 4))
+	// As in life, a few clusters hold much and most hold little: the largest has 8 % of all.
+	home := make([]int, benchItems)
+	sizes, medoids := make([]uint32, benchClusters), make([]int, benchClusters)
+	for i := range home {
+		u := random.Float64()
+		home[i] = int(benchClusters * u * u * u)
+		if i < benchClusters {
+			home[i] = i
+		}
+		sizes[home[i]]++
+		medoids[home[i]] = i
+	}
+	vector := func() []float32 {
+		v := make([]float32, benchDimensions)
+		for i := range v {
+			v[i] = float32(random.NormFloat64())
+		}
+		return v
+	}
+	kinds, sources := []feedback.Kind{feedback.Bug, feedback.FeatureRequest, feedback.Usability, feedback.Complaint}, []string{"zendesk", "slack", "intercom"}
+	areas, segments := []string{"export", "billing", "sign-in", "search", ""}, []string{"enterprise", "startup", "public"}
 	words := func(i int) string {
 		return fmt.Sprintf("The export of report %d stops after %d rows on Chrome %d and nobody in our finance team notices before the month is closed, which costs us a day.", i%97, 1000+i, 100+i%30)
 	}
 	said := func(i int) time.Time { return now.Add(-time.Duration(i) * time.Minute) }
 	insert("items", []string{"workspace", "id", "revision", "source", "connection", "conversation", "customer", "customer_name", "account_name", "text", "url", "created_at", "updated_at", "accepted_at", "deleted"}, benchItems,
 		func(i int) []any {
-			return []any{"acme", item(i), uint64(1), "zendesk", "z", fmt.Sprint(i), fmt.Sprint("cus_", i%20000), fmt.Sprint("Person ", i%20000), fmt.Sprint("Company ", i%900), "Hello, " + words(i), "https://z.example/" + fmt.Sprint(i), said(i), said(i), said(i), uint8(0)}
+			return []any{"acme", item(i), uint64(1), sources[i%3], "z", fmt.Sprint(i), fmt.Sprint("cus_", i%benchPeople), fmt.Sprint("Person ", i%benchPeople), fmt.Sprint("Company ", i%benchAccounts), "Hello, " + words(i), "https://z.example/" + fmt.Sprint(i), said(i), said(i), said(i), uint8(0)}
 		})
-	insert("signals", []string{"workspace", "id", "item", "revision", "kind", "quote", "span_start", "span_end", "severity", "source", "customer", "said_at", "version", "deleted"}, benchItems,
+	insert("signals", []string{"workspace", "id", "item", "revision", "kind", "quote", "span_start", "span_end", "severity", "confidence", "area", "space", "vector", "source", "customer", "said_at", "version", "deleted"}, benchItems,
 		func(i int) []any {
-			return []any{"acme", signal(i), item(i), uint64(1), string(feedback.Bug), words(i), uint32(7), uint32(7 + len(words(i))), float32(0.6), "zendesk", fmt.Sprint("cus_", i%20000), said(i), uint64(1), uint8(0)}
+			return []any{"acme", signal(i), item(i), uint64(1), string(kinds[i%4]), words(i), uint32(7), uint32(7 + len(words(i))), float32(0.6), float32(0.3 + 0.7*random.Float64()), areas[i%5], "bench", vector(), sources[i%3], fmt.Sprint("cus_", i%benchPeople), said(i), uint64(1), uint8(0)}
 		})
-	insert("assignments", []string{"workspace", "signal", "cluster", "item", "customer", "kind", "severity", "said_at", "similarity", "decided_by", "version", "deleted"}, benchItems,
+	insert("assignments", []string{"workspace", "signal", "cluster", "item", "customer", "account", "kind", "severity", "said_at", "similarity", "decided_by", "version", "deleted"}, benchItems,
 		func(i int) []any {
-			return []any{"acme", signal(i), cluster(i), item(i), fmt.Sprint("cus_", i%20000), string(feedback.Bug), float32(0.6), said(i), float32(0.8), "machine", uint64(1), uint8(0)}
+			return []any{"acme", signal(i), cluster(home[i]), item(i), fmt.Sprint("cus_", i%benchPeople), fmt.Sprint("acc_", i%benchAccounts), string(kinds[i%4]), float32(0.6), said(i), float32(0.8), "machine", uint64(1), uint8(0)}
 		})
-	insert("clusters", []string{"workspace", "id", "name", "status", "kind", "medoid", "signals", "items", "voices", "reach", "as_of", "first_seen", "last_seen", "position", "version"}, benchClusters,
+	insert("accounts", []string{"workspace", "id", "name", "value", "currency", "segment", "version", "deleted"}, benchAccounts,
 		func(i int) []any {
-			return []any{"acme", cluster(i), fmt.Sprintf("Export of report %d stops", i), "open", string(feedback.Bug), signal(i), uint32(50), uint32(50), uint32(40), 40.0, now, now, now, uint64(1), uint64(1)}
+			return []any{"acme", fmt.Sprint("acc_", i), fmt.Sprint("Company ", i), float64(1000 * (i + 1)), "EUR", segments[i%3], uint64(1), uint8(0)}
+		})
+	insert("clusters", []string{"workspace", "id", "name", "status", "kind", "sources", "medoid", "signals", "items", "voices", "reach", "worth", "as_of", "first_seen", "last_seen", "space", "centroid", "position", "version"}, benchClusters,
+		func(i int) []any {
+			return []any{"acme", cluster(i), fmt.Sprintf("Export of report %d stops", i), "open", string(kinds[i%4]), map[string]uint32{sources[i%3]: sizes[i]}, signal(medoids[i]), sizes[i], sizes[i], sizes[i],
+				float64(sizes[i]), 1000 * float64(sizes[i]), now, now, now, "bench", vector(), uint64(1), uint64(1)}
 		})
 	insert("watermarks", []string{"workspace", "position", "as_of", "version"}, 1, func(int) []any { return []any{"acme", uint64(benchItems), now, uint64(1)} })
 	insert("tickets", []string{"workspace", "tracker", "key", "title", "body", "status", "category", "url", "created_at", "updated_at", "version", "deleted"}, benchTickets,

@@ -141,7 +141,7 @@ func New(c Config, d Deps) (*Service, error) {
 	s.hub = api.NewHub(ids, watch.New(d.Bus).Watch)
 	s.api = api.New(api.Options{Keyring: keyring, Open: open, Hub: s.hub, Logger: d.Logger, Now: d.Now, Random: rand.Reader, KeepAlive: keepAlive})
 	s.mcp = mcpserver.NewHTTP(mcpserver.Options{Keyring: keyring, Workspaces: ids, Open: open, Hub: s.hub, Logger: d.Logger, Random: rand.Reader,
-		Version: c.Version, SessionTimeout: sessionTimeout, KeepAlive: keepAlive})
+		Version: c.Version, SessionTimeout: sessionTimeout, KeepAlive: keepAlive, PublicURL: c.PublicURL, Pace: mcpserver.Pace{PerSecond: 50, Burst: 200}})
 	if s.page, err = page.New(page.Options{Keyring: keyring, Open: open, Desk: reader, Logger: d.Logger, Now: d.Now, Random: rand.Reader}); err != nil {
 		return nil, err
 	}

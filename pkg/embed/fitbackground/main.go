@@ -1,6 +1,6 @@
 // Command fitbackground fits the background of the embedding: the rarity of
-// words, and the mean and half-whitening projection of the encoder's hidden
-// states. It is run once, by hand, when the recipe changes:
+// words, and the mean of the encoder's vectors. It is run once, by hand, when
+// the recipe changes:
 //
 //	go run ./embed/fitbackground -models ../.cache/models -data DIR -output embed/internal/background/background.bin
 //
@@ -14,17 +14,14 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
 
-	"gonum.org/v1/gonum/mat"
-
 	"github.com/throughline-dev/throughline/pkg/embed"
+	"github.com/throughline-dev/throughline/pkg/embed/bge"
 	"github.com/throughline-dev/throughline/pkg/embed/internal/background"
 	"github.com/throughline-dev/throughline/pkg/embed/internal/lexical"
-	"github.com/throughline-dev/throughline/pkg/embed/uselite"
 )
 
 // sources are the sets that the background may be fitted on, below the data folder.
@@ -51,16 +48,12 @@ func run(models, data, output string) error {
 	if err != nil {
 		return err
 	}
-	encoder, err := uselite.Open(models, uselite.Options{})
+	encoder, err := bge.Open(models, bge.Options{})
 	if err != nil {
 		return err
 	}
 	b := &background.Background{Documents: len(texts), Rarities: rarities(texts)}
-	encodings, err := encoder.Encode(context.Background(), texts)
-	if err != nil {
-		return err
-	}
-	if err := fit(b, encodings); err != nil {
+	if b.Mean, err = mean(encoder, texts); err != nil {
 		return err
 	}
 	file, err := os.Create(output)
@@ -125,57 +118,27 @@ func rarities(texts []string) map[uint32]uint8 {
 	return out
 }
 
-// fit sets the mean and the projection: the leading eigenvectors of the hidden
-// states' covariance, each scaled by its eigenvalue to the power -1/4 (half of
-// whitening's -1/2), the covariance shrunk by 2 % towards a sphere so that the
-// small directions are not blown up.
-func fit(b *background.Background, encodings []uselite.Encoding) error {
-	const shrinkage = 0.02
-	states := mat.NewDense(len(encodings), background.Wide, nil)
-	mean := make([]float64, background.Wide)
-	for i, e := range encodings {
-		lexical.Unit(e.Hidden)
-		for j, v := range e.Hidden {
-			states.Set(i, j, float64(v))
-			mean[j] += float64(v) / float64(len(encodings))
+// mean is the mean of the vectors of every fourth text, each at length one.
+func mean(encoder *bge.Encoder, texts []string) ([]float32, error) {
+	const each = 4
+	var some []string
+	for i := 0; i < len(texts); i += each {
+		some = append(some, texts[i])
+	}
+	encodings, err := encoder.Encode(context.Background(), some)
+	if err != nil {
+		return nil, err
+	}
+	sum := make([]float64, background.Width)
+	for _, e := range encodings {
+		lexical.Unit(e.Mean)
+		for j, v := range e.Mean {
+			sum[j] += float64(v)
 		}
 	}
-	for i := range encodings {
-		for j := range mean {
-			states.Set(i, j, states.At(i, j)-mean[j])
-		}
+	out := make([]float32, len(sum))
+	for j, v := range sum {
+		out[j] = float32(v / float64(len(encodings)))
 	}
-	covariance := mat.NewSymDense(background.Wide, nil)
-	covariance.SymOuterK(1/float64(len(encodings)), states.T())
-	trace := mat.Trace(covariance)
-	for i := range background.Wide {
-		for j := range i + 1 {
-			v := (1 - shrinkage) * covariance.At(i, j)
-			if i == j {
-				v += shrinkage * trace / background.Wide
-			}
-			covariance.SetSym(i, j, v)
-		}
-	}
-	var eigen mat.EigenSym
-	if !eigen.Factorize(covariance, true) {
-		return fmt.Errorf("fit projection: the eigenvalues did not converge")
-	}
-	values := eigen.Values(nil) // ascending
-	var vectors mat.Dense
-	eigen.VectorsTo(&vectors)
-
-	b.Mean = make([]float32, background.Wide)
-	for j, v := range mean {
-		b.Mean[j] = float32(v)
-	}
-	b.Projection = make([]float32, background.Wide*background.Narrow)
-	for column := range background.Narrow {
-		from := background.Wide - 1 - column
-		factor := math.Pow(values[from], -0.25)
-		for row := range background.Wide {
-			b.Projection[row*background.Narrow+column] = float32(vectors.At(row, from) * factor)
-		}
-	}
-	return nil
+	return out, nil
 }

@@ -62,6 +62,22 @@ func TestPeopleNotMessagesAndTheirWorth(t *testing.T) {
 	if worth.Worth <= one.Worth || worth.Score <= first.Score {
 		t.Errorf("with the account's value: %+v, without: %+v", worth, one)
 	}
+	s.correctAll(t, ctx, worth.ID, "question")
+	s.clusterOf(t, ctx, slow, func(c demo.Cluster) bool { return c.Kind == "question" && c.ID == worth.ID && c.Signals == 3 })
+}
+
+// correctAll has a person say of every signal of a cluster that it is of a kind.
+func (s *shape) correctAll(t *testing.T, ctx context.Context, cluster, kind string) {
+	t.Helper()
+	var signals struct{ Items []struct{ ID string } }
+	if err := s.play(0).Sender.Get(ctx, "/v1/clusters/"+cluster+"/signals", &signals); err != nil || len(signals.Items) == 0 {
+		t.Fatalf("%d signals (%v)", len(signals.Items), err)
+	}
+	for _, signal := range signals.Items {
+		if err := s.play(0).Sender.Post(ctx, "/v1/signals/"+signal.ID+"/correction", object{"kind": kind}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // clusterOf waits until the cluster that holds these words is as expected.

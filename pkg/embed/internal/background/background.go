@@ -1,7 +1,7 @@
 // Package background holds what the embedding knows of ordinary text before it
-// sees any: how rare each word is, and which directions of the encoder's space
-// ordinary text spreads over. It was fitted once, by pkg/embed/fitbackground;
-// README.md beside it says on what.
+// sees any: how rare each word is, and where in the encoder's space ordinary
+// text lies. It was fitted once, by pkg/embed/fitbackground; README.md beside
+// it says on what.
 package background
 
 import (
@@ -19,22 +19,16 @@ import (
 	"sync"
 )
 
-// Wide is the width of the encoder's hidden state, Narrow what it is projected to.
-const (
-	Wide   = 512
-	Narrow = 256
-)
+// Width is the width of the encoder's vectors.
+const Width = 384
 
 //go:embed background.bin
 var shipped []byte
 
 // Background is immutable once decoded, and safe for concurrent use.
 type Background struct {
-	// Mean is the mean of the encoder's unit-length hidden states, Wide values.
+	// Mean is the mean of the encoder's vectors at length one, Width values.
 	Mean []float32
-	// Projection maps a centred state to Narrow half-whitened values: Wide rows
-	// of Narrow.
-	Projection []float32
 
 	// Documents is how many texts the rarities were counted on.
 	Documents int
@@ -75,13 +69,12 @@ func Sum() string {
 // would be a broken build, not a broken input.
 var Shipped = sync.OnceValues(func() (*Background, error) { return Decode(bytes.NewReader(shipped)) })
 
-const magic = "throughline background 1\n"
+const magic = "throughline background 2\n"
 
-// Encode writes b: the magic line, then gzip of the counts, the mean, the
-// projection (each row as int16 with a scale) and the rarities (sorted keys as
-// differences).
+// Encode writes b: the magic line, then gzip of the counts, the mean and the
+// rarities (sorted keys as differences).
 func (b *Background) Encode(w io.Writer) error {
-	if len(b.Mean) != Wide || len(b.Projection) != Wide*Narrow {
+	if len(b.Mean) != Width {
 		return errors.New("encode background: wrong shape")
 	}
 	if _, err := io.WriteString(w, magic); err != nil {
@@ -96,21 +89,6 @@ func (b *Background) Encode(w io.Writer) error {
 	body = binary.AppendUvarint(body, uint64(len(b.Rarities)))
 	for _, v := range b.Mean {
 		body = binary.LittleEndian.AppendUint32(body, math.Float32bits(v))
-	}
-	for row := range slices.Chunk(b.Projection, Narrow) {
-		var largest float32
-		for _, v := range row {
-			largest = max(largest, v, -v)
-		}
-		scale := largest / math.MaxInt16
-		body = binary.LittleEndian.AppendUint32(body, math.Float32bits(scale))
-		for _, v := range row {
-			var code int16
-			if scale > 0 {
-				code = int16(math.Round(float64(v / scale)))
-			}
-			body = binary.LittleEndian.AppendUint16(body, uint16(code))
-		}
 	}
 	keys := make([]uint32, 0, len(b.Rarities))
 	for key := range b.Rarities {
@@ -152,20 +130,11 @@ func Decode(r io.Reader) (*Background, error) {
 		return nil, errors.New("decode background: cut short")
 	}
 	b := &Background{
-		Documents:  int(documents),
-		Mean:       make([]float32, Wide),
-		Projection: make([]float32, Wide*Narrow),
-		Rarities:   make(map[uint32]uint8, count),
+		Documents: int(documents),
+		Mean:      make([]float32, Width),
+		Rarities:  make(map[uint32]uint8, count),
 	}
 	errs := []error{binary.Read(in, binary.LittleEndian, b.Mean)}
-	for row := range slices.Chunk(b.Projection, Narrow) {
-		var scale float32
-		codes := make([]int16, Narrow)
-		errs = append(errs, binary.Read(in, binary.LittleEndian, &scale), binary.Read(in, binary.LittleEndian, codes))
-		for i, code := range codes {
-			row[i] = scale * float32(code)
-		}
-	}
 	keys := make([]uint32, count)
 	var last uint32
 	for i := range keys {

@@ -2,16 +2,26 @@ package matrix
 
 import "golang.org/x/sys/cpu"
 
-// hasAVX2 is read once: the processor does not change under a process.
-var hasAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasFMA
+// What the processor has is read once: it does not change under a process.
+var (
+	hasAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasFMA
+	hasVNNI = hasAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512VNNI
+)
+
+// kernels lists what this processor can run, the fastest first.
+func kernels() []Kernel {
+	var out []Kernel
+	if hasVNNI {
+		out = append(out, Kernel{Name: "vnni", product: productVNNI, rows: rowsAVX2})
+	}
+	if hasAVX2 {
+		out = append(out, Kernel{Name: "avx2", product: productAVX2, rows: rowsAVX2})
+	}
+	return append(out, Portable())
+}
 
 // Best returns the fastest kernel this processor can run.
-func Best() Kernel {
-	if !hasAVX2 {
-		return Portable()
-	}
-	return Kernel{Name: "avx2", Dot: dotAVX2, AddScaled: addScaledAVX2, product: productAVX2}
-}
+func Best() Kernel { return kernels()[0] }
 
 // Dot returns the inner product of a and b by the fastest kernel. b must be at
 // least as long as a; what it has beyond is not read.
@@ -22,90 +32,62 @@ func Dot(a, b []float32) float32 {
 	return dotPortable(a, b)
 }
 
-// multiply6x16 adds to six rows of 16 columns of c the product of six rows of a
-// (depth columns) with a panel of depth rows of 16 columns. The strides are in
-// bytes.
-//
-//go:noescape
-func multiply6x16(depth int, a *float32, aStride int, panel, c *float32, cStride int)
-
 // dot32 is the inner product of n values, n a positive multiple of 32.
 //
 //go:noescape
 func dot32(n int, a, b *float32) float32
 
-// addScaled8 adds s·x to dst over n values, n a positive multiple of 8.
-//
-//go:noescape
-func addScaled8(n int, dst, x *float32, s float32)
-
-const (
-	rowBlock   = 6   // rows of one multiply6x16: twelve of the sixteen registers
-	depthBlock = 256 // one panel block is 16 KiB, half of a first-level cache
-	rowTile    = 96  // 96 rows of 256 are 96 KiB, well inside a second-level cache
-)
-
-func productAVX2(dst, a []float32, l *Linear, rows int) {
-	for r := range rows {
-		copy(dst[r*l.Out:][:l.Out], l.bias)
-	}
-	for depth := 0; depth < l.In; depth += depthBlock {
-		n := min(depthBlock, l.In-depth)
-		for tile := 0; tile < rows; tile += rowTile {
-			end := min(tile+rowTile, rows)
-			whole := tile + (end-tile)/rowBlock*rowBlock
-			for column := 0; column < l.Out; column += panelWidth {
-				panel := &l.panels[column*l.In+depth*panelWidth]
-				for r := tile; r < whole; r += rowBlock {
-					multiply6x16(n, &a[r*l.In+depth], l.In*4, panel, &dst[r*l.Out+column], l.Out*4)
-				}
-			}
-			if whole < end {
-				productRest(dst, a, l, whole, end, depth, n)
-			}
-		}
-	}
-}
-
-// productRest multiplies the last one to five rows through a padded copy, so
-// that they go through the same instructions as every other row.
-func productRest(dst, a []float32, l *Linear, from, to, depth, n int) {
-	var rows [rowBlock * depthBlock]float32
-	var out [rowBlock * panelWidth]float32
-	for r := from; r < to; r++ {
-		copy(rows[(r-from)*depthBlock:][:n], a[r*l.In+depth:])
-	}
-	for column := 0; column < l.Out; column += panelWidth {
-		for r := from; r < to; r++ {
-			copy(out[(r-from)*panelWidth:][:panelWidth], dst[r*l.Out+column:])
-		}
-		multiply6x16(n, &rows[0], depthBlock*4, &l.panels[column*l.In+depth*panelWidth], &out[0], panelWidth*4)
-		for r := from; r < to; r++ {
-			copy(dst[r*l.Out+column:][:panelWidth], out[(r-from)*panelWidth:])
-		}
-	}
-}
-
 func dotAVX2(a, b []float32) float32 {
 	b = b[:len(a)]
-	n := len(a) &^ 31
-	var s float32
-	if n > 0 {
-		s = dot32(n, &a[0], &b[0])
+	whole := len(a) &^ 31
+	if whole == 0 {
+		return dotPortable(a, b)
 	}
-	for i := n; i < len(a); i++ {
-		s += a[i] * b[i]
-	}
-	return s
+	return dot32(whole, &a[0], &b[0]) + dotPortable(a[whole:], b[whole:])
 }
 
-func addScaledAVX2(dst, x []float32, s float32) {
-	x = x[:len(dst)]
-	n := len(dst) &^ 7
-	if n > 0 {
-		addScaled8(n, &dst[0], &x[0], s)
+// multiply6x64 sets six rows of 64 columns of sums to the product of six rows
+// of groups·4 codes with a panel of as many groups of weights. multiply1x64
+// does one row. The strides are in bytes.
+//
+//go:noescape
+func multiply6x64(groups int, codes *uint8, codesStride int, panel *int8, sums *int32, sumsStride int)
+
+//go:noescape
+func multiply1x64(groups int, codes *uint8, panel *int8, sums *int32)
+
+func productVNNI(sums []int32, codes []uint8, m *Map, rows int) {
+	const block = 6 // rows of one multiply6x64: 24 of the 32 registers
+	groups := m.In / groupDepth
+	for column := 0; column < m.Out; column += panelWidth {
+		panel := &m.panels[column*m.In]
+		r := 0
+		for ; r+block <= rows; r += block {
+			multiply6x64(groups, &codes[r*m.In], m.In, panel, &sums[r*m.Out+column], m.Out*4)
+		}
+		for ; r < rows; r++ {
+			multiply1x64(groups, &codes[r*m.In], panel, &sums[r*m.Out+column])
+		}
 	}
-	for i := n; i < len(dst); i++ {
-		dst[i] += s * x[i]
+}
+
+// multiply2x16 sets two rows of 16 columns of sums to the product of two rows
+// of groups·4 codes with 16 columns of a panel.
+//
+//go:noescape
+func multiply2x16(groups int, codes *uint8, codesStride int, panel *int8, sums *int32, sumsStride int)
+
+func productAVX2(sums []int32, codes []uint8, m *Map, rows int) {
+	const slice = 16
+	groups := m.In / groupDepth
+	for column := 0; column < m.Out; column += slice {
+		panel := &m.panels[column/panelWidth*panelWidth*m.In+column%panelWidth*groupDepth]
+		r := 0
+		for ; r+2 <= rows; r += 2 {
+			multiply2x16(groups, &codes[r*m.In], m.In, panel, &sums[r*m.Out+column], m.Out*4)
+		}
+		if r < rows { // the last row, twice
+			multiply2x16(groups, &codes[r*m.In], 0, panel, &sums[r*m.Out+column], 0)
+		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/process"
 	"github.com/throughline-dev/throughline/services/classifier"
 )
@@ -19,7 +18,6 @@ func main() {
 		}
 		return classifier.New(classifier.Config{Workspaces: p.Workspaces(), Chat: p.Config.Models.Chat}, classifier.Deps{
 			Bus: p.Bus, Store: p.Store, Embedder: embedder, Logger: p.Logger, Registerer: p.Registry, Now: time.Now,
-			Keyring: access.NewKeyring(p.Config.Workspaces),
 		})
 	}))
 }

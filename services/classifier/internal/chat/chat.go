@@ -35,6 +35,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/pkg/mask"
+	"github.com/throughline-dev/throughline/pkg/tracing"
 )
 
 // Options say where the model is and what it may cost. Model is required.
@@ -138,7 +139,7 @@ func New(o Options) (*Client, error) {
 		c.BaseURL = strings.TrimRight(o.BaseURL, "/")
 	}
 	if o.Client == nil {
-		o.Client = &http.Client{}
+		o.Client = &http.Client{Transport: tracing.Transport(nil)}
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -113,7 +113,7 @@ func (j *Judge) Lexicon() *Lexicon { return j.lexicon }
 // meaningWidth is how much of a vector of the hybrid space is meaning; the rest are words,
 // which the heads see themselves. meaningLength is the length it gets beside them.
 const (
-	meaningWidth  = 256
+	meaningWidth  = 384
 	meaningLength = 2
 )
 

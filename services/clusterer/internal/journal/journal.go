@@ -119,14 +119,14 @@ func (j *Journal) clusters(ctx context.Context, w *world.World, entries []Entry,
 			continue
 		}
 		rows = append(rows, []any{
-			j.workspace, id, c.Name, flag(c.NamePinned), c.Status, c.Into, flag(c.Retired), string(c.Kind), c.Kinds, c.Sources, c.Medoid,
+			j.workspace, id, c.Name, flag(c.NamePinned), c.Status, stamp(c.StatusSince), uint32(c.PeopleSince), c.Into, flag(c.Retired), string(c.Kind), c.Kinds, c.Sources, c.Medoid,
 			uint32(c.Signals), uint32(c.Items), uint32(c.Voices), uint32(c.Accounts), uint32(c.Rank.People), uint32(c.Rank.Churning),
 			c.Rank.Reach, c.Rank.Worth, c.Rank.AtRisk, c.Rank.SeveritySum, c.Rank.Fast, c.Rank.Slow, c.Rank.Boost, stamp(c.Rank.AsOf), stamp(c.FirstSeen), stamp(c.LastSeen),
 			w.Space(), c.Centroid, position[id], j.version(position[id]),
 		})
 	}
 	return j.db.Insert(ctx, "clusters", []string{
-		"workspace", "id", "name", "name_pinned", "status", "merged_into", "retired", "kind", "kinds", "sources", "medoid",
+		"workspace", "id", "name", "name_pinned", "status", "status_since", "people_since", "merged_into", "retired", "kind", "kinds", "sources", "medoid",
 		"signals", "items", "voices", "accounts", "people", "churning",
 		"reach", "worth", "at_risk", "severity_sum", "fast", "slow", "boost", "as_of", "first_seen", "last_seen",
 		"space", "centroid", "position", "version",
@@ -210,34 +210,50 @@ func stamp(t time.Time) time.Time {
 // error that says where.
 func (j *Journal) Load(ctx context.Context, o world.Options, replayed func(Entry)) (*world.World, error) {
 	w := j.restore(ctx, o)
-	rows, err := j.db.Conn().Query(ctx, "SELECT position, payload FROM inputs FINAL WHERE workspace = ? AND position > ? ORDER BY position", j.workspace, w.Position())
+	err := j.Each(ctx, w.Position(), func(in world.Input) error {
+		out, err := w.Take(in)
+		if err != nil {
+			return fmt.Errorf("replay input %d of %s: %w", w.Position()+1, j.workspace, err)
+		}
+		replayed(Entry{in, out})
+		return nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("read inputs: %w", err)
+		return nil, err
+	}
+	return w, nil
+}
+
+// Each hands over every input after a position, in order, until take fails. It only reads,
+// and needs no lease. A gap in the log is an error that says where.
+func (j *Journal) Each(ctx context.Context, after uint64, take func(world.Input) error) error {
+	rows, err := j.db.Conn().Query(ctx, "SELECT position, payload FROM inputs FINAL WHERE workspace = ? AND position > ? ORDER BY position", j.workspace, after)
+	if err != nil {
+		return fmt.Errorf("read inputs: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var position uint64
 		var payload string
 		if err := rows.Scan(&position, &payload); err != nil {
-			return nil, fmt.Errorf("read inputs: %w", err)
+			return fmt.Errorf("read inputs: %w", err)
 		}
-		if position != w.Position()+1 {
-			return nil, fmt.Errorf("read inputs of %s: position %d follows %d; restore the inputs table from a backup", j.workspace, position, w.Position())
+		if position != after+1 {
+			return fmt.Errorf("read inputs of %s: position %d follows %d; restore the inputs table from a backup", j.workspace, position, after)
 		}
+		after = position
 		var in world.Input
 		if err := json.Unmarshal([]byte(payload), &in); err != nil {
-			return nil, fmt.Errorf("read input %d of %s: %w", position, j.workspace, err)
+			return fmt.Errorf("read input %d of %s: %w", position, j.workspace, err)
 		}
-		out, err := w.Take(in)
-		if err != nil {
-			return nil, fmt.Errorf("replay input %d of %s: %w", position, j.workspace, err)
+		if err := take(in); err != nil {
+			return err
 		}
-		replayed(Entry{in, out})
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read inputs: %w", err)
+		return fmt.Errorf("read inputs: %w", err)
 	}
-	return w, nil
+	return nil
 }
 
 // restore reads the newest snapshot. Anything wrong with it means an empty world: the log

@@ -19,7 +19,8 @@ type cluster struct {
 	Pinned  string    // a name given by a person
 	Name    name.Name // a name given by the machine
 	NamedAt int       // how many signals it had when its name was last thought over
-	Ignored bool
+	Said    said      // about its status, by people
+	Stood   standing  // when it last changed
 	Signals map[string]bool
 	Alerted map[string]time.Time // by kind, when people were last told
 	Held    int                  // decisions in force that moved signals of it
@@ -29,6 +30,9 @@ type cluster struct {
 	summed *rank.Inputs // of voices, until something changes
 	counts name.Counts  // derived
 }
+
+// ignored reports whether people want to hear no more of it.
+func (c *cluster) ignored() bool { return c.Said.Status == feedback.StatusIgnored }
 
 // named is a name with when it was given.
 type named struct {
@@ -43,6 +47,9 @@ func (t *taking) open(id string) {
 		c = &cluster{ID: id, Signals: map[string]bool{}}
 		t.clusters[id] = c
 	}
+	if c.Retired {
+		t.answering = nil
+	}
 	c.Into, c.Retired = "", false
 	t.touch(id)
 }
@@ -50,6 +57,7 @@ func (t *taking) open(id string) {
 func (t *taking) close(id, into string) {
 	c := t.clusters[id]
 	c.Into, c.Retired = into, true
+	t.answering = nil
 	t.call(c, name.Name{})
 	c.NamedAt = 0
 	t.touch(id)
@@ -100,11 +108,31 @@ func (w *World) Signal(id string) (Signal, bool) {
 	}, true
 }
 
+// Placed is which cluster each signal is in.
+func (w *World) Placed() map[string]string {
+	out := make(map[string]string, len(w.signals))
+	for id, s := range w.signals {
+		out[id] = s.Cluster
+	}
+	return out
+}
+
+// Members are the signals of a cluster, or of the one it was merged into, in order of id.
+func (w *World) Members(id string) []string {
+	c := w.standing(id)
+	if c == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(c.Signals))
+}
+
 // Cluster is a cluster as it is written to the store.
 type Cluster struct {
 	ID, Name                string
 	NamePinned              bool
-	Status                  string // active, ignored or merged
+	Status                  string    // a feedback.Status, or merged for one that stands no more
+	StatusSince             time.Time // zero where it always was so
+	PeopleSince             int       // who spoke of it after it had shipped: a possible regression
 	Into                    string
 	Retired                 bool
 	Kind                    feedback.Kind
@@ -123,17 +151,16 @@ func (w *World) Cluster(id string) (Cluster, bool) {
 	if c == nil {
 		return Cluster{}, false
 	}
-	out := Cluster{ID: id, Name: c.Name.Text, Status: "active", Into: c.Into, Retired: c.Retired, Kinds: map[string]uint32{}, Sources: map[string]uint32{}}
+	out := Cluster{ID: id, Name: c.Name.Text, Into: c.Into, Retired: c.Retired, Kinds: map[string]uint32{}, Sources: map[string]uint32{}}
 	if c.Pinned != "" {
 		out.Name, out.NamePinned = c.Pinned, true
-	}
-	if c.Ignored {
-		out.Status = "ignored"
 	}
 	if c.Retired {
 		out.Status = "merged"
 		return out, true
 	}
+	stands := w.stands(c)
+	out.Status, out.StatusSince, out.PeopleSince = string(stands.Status), stands.Since, stands.People
 	items := map[string]bool{}
 	for id := range c.Signals {
 		s := w.signals[id]
@@ -165,7 +192,7 @@ func (w *World) inputs(c *cluster) rank.Inputs {
 		c.summed = &in
 	}
 	in := *c.summed
-	in.Since = w.since
+	in.Since = w.begun
 	return in
 }
 

@@ -45,7 +45,7 @@ func (w *World) Ranking(at time.Time) []Place {
 	var out []Place
 	for _, id := range slices.Sorted(maps.Keys(w.clusters)) {
 		c := w.clusters[id]
-		if c.Retired || c.Ignored || len(c.Signals) == 0 {
+		if c.Retired || c.ignored() || len(c.Signals) == 0 {
 			continue
 		}
 		in := w.inputs(c)

@@ -22,13 +22,18 @@ func (t *taking) decide(d feedback.Decision) {
 	case feedback.Rename:
 		err = t.mark(d, "renamed", d.Name, func(c *cluster) { c.Pinned = d.Name })
 	case feedback.Ignore:
-		err = t.mark(d, "ignored", "", func(c *cluster) { c.Ignored = true })
+		err = t.mark(d, "ignored", "", func(c *cluster) { c.Said = said{feedback.StatusIgnored, d.At} })
 	case feedback.Reopen:
-		err = t.mark(d, "reopened", "", func(c *cluster) { c.Ignored = false })
+		err = t.mark(d, "reopened", "", func(c *cluster) { c.Said = said{feedback.StatusOpen, d.At} })
+	case feedback.Mark:
+		err = t.mark(d, "marked", string(d.Status), func(c *cluster) { c.Said = said{d.Status, d.At} })
 	case feedback.Undo:
 		err = t.undo(d)
 	case feedback.Pin, feedback.Reject:
 		// About tickets: the context-publisher applies them.
+		return
+	case feedback.Correct:
+		// About a signal's kind: the classifier reads its item again, which comes as an input.
 		return
 	default:
 		err = fmt.Errorf("decide: unknown action %q", d.Action)
@@ -76,7 +81,7 @@ func (w *World) standing(id string) *cluster {
 	return w.clusters[w.space.Resolve(id)]
 }
 
-// undo takes a decision back with its effects. Undoing a rename, an ignore or a reopen
+// undo takes a decision back with its effects. Undoing a rename or a word about the status
 // gives back what the latest earlier decision in force said.
 func (t *taking) undo(d feedback.Decision) error {
 	old, ok := t.decisions[d.Undoes]
@@ -103,15 +108,29 @@ func (t *taking) undo(d feedback.Decision) error {
 		switch {
 		case o.Action == feedback.Rename && later(o, name):
 			name = o
-		case (o.Action == feedback.Ignore || o.Action == feedback.Reopen) && later(o, status):
+		case saidBy(o) != "" && later(o, status):
 			status = o
 		}
 	}
 	c.Pinned = name.Name
-	c.Ignored = status.Action == feedback.Ignore
+	c.Said = said{saidBy(status), status.At}
 	t.touch(c.ID)
 	t.event(Event{Cluster: c.ID, Kind: "undone", Detail: string(old.Action), Decision: d.ID})
 	return nil
+}
+
+// saidBy is the status that a decision gives a cluster, "" for one about something else.
+func saidBy(d feedback.Decision) feedback.Status {
+	switch d.Action {
+	case feedback.Ignore:
+		return feedback.StatusIgnored
+	case feedback.Reopen:
+		return feedback.StatusOpen
+	case feedback.Mark:
+		return d.Status
+	default:
+		return ""
+	}
 }
 
 func later(a, b feedback.Decision) bool {

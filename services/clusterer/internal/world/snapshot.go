@@ -16,7 +16,7 @@ import (
 )
 
 // format is the version of the snapshot's layout: another one is rebuilt from the log.
-const format = 2
+const format = 4
 
 // state is a world as it is written. What can be derived is left out.
 type state struct {
@@ -35,6 +35,7 @@ type state struct {
 	Accounts  map[string]feedback.Account
 	Put       map[string]uint64
 	Clusters  map[string]*cluster
+	Tickets   map[string]work
 	Decisions map[string]feedback.Decision
 	Held      map[string][]string
 }
@@ -43,8 +44,8 @@ type state struct {
 // been taken.
 func (w *World) MarshalBinary() ([]byte, error) {
 	s := state{
-		Format: format, Workspace: w.workspace, Position: w.position, Items: w.items, AsOf: w.asOf, Since: w.since, Rhythm: w.rhythm, SpaceID: w.spaceID,
-		Signals: w.signals, ByItem: w.byItem, Customers: w.customers, Accounts: w.accounts, Put: w.put, Clusters: w.clusters, Decisions: w.decisions, Held: w.held,
+		Format: format, Workspace: w.workspace, Position: w.position, Items: w.items, AsOf: w.asOf, Since: w.begun, Rhythm: w.rhythm, SpaceID: w.spaceID,
+		Signals: w.signals, ByItem: w.byItem, Customers: w.customers, Accounts: w.accounts, Put: w.put, Clusters: w.clusters, Tickets: w.tickets, Decisions: w.decisions, Held: w.held,
 	}
 	if w.space != nil {
 		var err error
@@ -71,13 +72,14 @@ func Restore(workspace string, o Options, b []byte) (*World, error) {
 	}
 	w := New(workspace, o)
 	w.position, w.items, w.asOf, w.spaceID = s.Position, s.Items, s.AsOf, s.SpaceID
-	w.since, w.rhythm = s.Since, s.Rhythm
+	w.begun, w.rhythm = s.Since, s.Rhythm
 	fill(w.signals, s.Signals)
 	fill(w.byItem, s.ByItem)
 	fill(w.customers, s.Customers)
 	fill(w.accounts, s.Accounts)
 	fill(w.put, s.Put)
 	fill(w.clusters, s.Clusters)
+	fill(w.tickets, s.Tickets)
 	fill(w.decisions, s.Decisions)
 	fill(w.held, s.Held)
 	if s.Space != nil {

@@ -6,14 +6,13 @@ import (
 	"slices"
 	"time"
 
-	"github.com/throughline-dev/throughline/pkg/rank"
 	"github.com/throughline-dev/throughline/services/clusterer/internal/burst"
 )
 
 // Alert is something that people should hear of now.
 type Alert struct {
 	ID      string // the same however often the input is taken again
-	Kind    string // new, rising, severity or churn
+	Kind    string // new, rising, severity, churn or regression
 	Cluster string
 	Signals []string // what was said, the newest first
 	Voices  int      // accounts that said it
@@ -77,15 +76,15 @@ func (w *World) sighting(s *signal) burst.Sighting {
 	if who == "" {
 		who = "\x00" + s.Customer
 	}
-	return burst.Sighting{Signal: s.ID, Who: who, Copy: rank.Copy(s.Quote), Severe: s.Severity >= burst.Severe, At: s.At}
+	return burst.Sighting{Signal: s.ID, Who: who, Copy: s.Copy, Severe: s.Severity >= burst.Severe, At: s.At}
 }
 
-// watch looks whether a signal that just came is part of a burst, a spike, or a large
-// account that speaks of leaving. What came late tells nothing about now, and what nobody
+// watch looks whether a signal that just came is part of a burst, a spike, a large account
+// that speaks of leaving, or the first of what had shipped. What came late tells nothing about now, and what nobody
 // wants to hear of stays silent.
 func (t *taking) watch(s *signal) {
 	c := t.clusters[s.Cluster]
-	if s.At.Before(t.asOf.Add(-late)) || c == nil || c.Ignored {
+	if s.At.Before(t.asOf.Add(-late)) || c == nil || c.ignored() {
 		return
 	}
 	var near []burst.Sighting
@@ -104,8 +103,11 @@ func (t *taking) watch(s *signal) {
 		}
 		t.alert(c, Alert{Kind: kind, Signals: a.Signals, Voices: a.Voices, Window: a.Window, P: a.P}, s.At)
 	}
-	if rank.Leaving(s.Quote) && t.large(me.Who) {
+	if s.Leaving && t.large(me.Who) {
 		t.alert(c, Alert{Kind: "churn", Signals: []string{s.ID}, Voices: 1, AtRisk: t.accounts[me.Who].Value}, s.At)
+	}
+	if stands := t.stands(c); stands.regressed() && s.At.After(stands.Since) && !c.Alerted["regression"].After(stands.Since) {
+		t.alert(c, Alert{Kind: "regression", Signals: []string{s.ID}, Voices: 1, Window: s.At.Sub(stands.Since)}, s.At)
 	}
 }
 

@@ -20,13 +20,14 @@ import (
 	"github.com/throughline-dev/throughline/services/clusterer/internal/space"
 )
 
-// Input is one thing to take. Exactly one of Classified and Decision is set. Sequence is
+// Input is one thing to take. Exactly one of Classified, Decision and Attached is set. Sequence is
 // its place in the signals stream.
 type Input struct {
 	Workspace  string             `json:"-"`
 	Sequence   uint64             `json:"sequence"`
 	Classified *event.Classified  `json:"classified,omitempty"`
 	Decision   *feedback.Decision `json:"decision,omitempty"`
+	Attached   *event.Attached    `json:"attached,omitempty"`
 }
 
 // ID names what the input is about, for the log.
@@ -34,6 +35,8 @@ func (in Input) ID() string {
 	switch {
 	case in.Decision != nil:
 		return in.Decision.ID
+	case in.Attached != nil:
+		return ticketKey(in.Attached)
 	case in.Classified.Item != nil:
 		return in.Classified.Item.ID
 	case in.Classified.Account != nil:
@@ -48,6 +51,8 @@ func (in Input) Kind() string {
 	switch {
 	case in.Decision != nil:
 		return "decision"
+	case in.Attached != nil:
+		return "ticket"
 	case in.Classified.Item != nil:
 		return "item"
 	case in.Classified.Account != nil:
@@ -60,7 +65,7 @@ func (in Input) Kind() string {
 // Event is a step in the life of a cluster.
 type Event struct {
 	Cluster  string
-	Kind     string // created, merged, split, retired, renamed, ignored, reopened
+	Kind     string // created, merged, split, retired, renamed, ignored, reopened, marked, undone, status, regressed
 	Other    string
 	Detail   string
 	Decision string
@@ -77,6 +82,7 @@ type Outcome struct {
 	Events   []Event
 	Merged   []event.Pair
 	Split    []event.Pair
+	Statuses []event.Status
 	Days     []Day
 	Alerts   []Alert
 	Refused  error
@@ -99,7 +105,7 @@ type World struct {
 	settings  rank.Settings
 	bursts    burst.Options
 	recent    []moment    // signals of the last day, by time; derived
-	since     time.Time   // of the first signal taken
+	begun     time.Time   // of the first signal taken
 	rhythm    rank.Rhythm // of the signals taken; those that left have been a habit, too
 
 	signals   map[string]*signal
@@ -109,6 +115,8 @@ type World struct {
 	put       map[string]uint64 // account → sequence of the items stream that put it
 	domains   map[string]string // e-mail domain → account
 	clusters  map[string]*cluster
+	tickets   map[string]work
+	answering map[string][]string          // standing cluster → tickets; derived, nil until asked for
 	names     map[string]string            // keys of machine-made names in use → cluster
 	counts    name.Counts                  // of all signals' words
 	decisions map[string]feedback.Decision // in force
@@ -126,13 +134,15 @@ type signal struct {
 	Severity float64
 	At       time.Time
 	Weight   float64 // see rank.Rhythm
+	Leaving  bool    // see rank.Leaving
+	Copy     uint64  // see rank.Copy
 	Told     bool    // it was part of an alert
 	Cluster  string
 }
 
 // utterance is what the rank needs of it.
 func (s *signal) utterance() rank.Utterance {
-	return rank.Utterance{Signal: s.ID, Voice: s.Customer, Severity: s.Severity, At: s.At, Leaving: rank.Leaving(s.Quote), Copy: rank.Copy(s.Quote), Weight: s.Weight}
+	return rank.Utterance{Signal: s.ID, Voice: s.Customer, Severity: s.Severity, At: s.At, Leaving: s.Leaving, Copy: s.Copy, Weight: s.Weight}
 }
 
 type item struct {
@@ -165,7 +175,7 @@ func New(workspace string, o Options) *World {
 	return &World{
 		workspace: workspace, options: o.Space, settings: o.Rank, bursts: o.Burst,
 		signals: map[string]*signal{}, byItem: map[string]*item{}, customers: map[string]*customer{},
-		accounts: map[string]feedback.Account{}, put: map[string]uint64{}, domains: map[string]string{}, clusters: map[string]*cluster{}, names: map[string]string{},
+		accounts: map[string]feedback.Account{}, put: map[string]uint64{}, domains: map[string]string{}, clusters: map[string]*cluster{}, tickets: map[string]work{}, names: map[string]string{},
 		decisions: map[string]feedback.Decision{}, held: map[string][]string{},
 	}
 }
@@ -177,7 +187,7 @@ func (w *World) Position() uint64 { return w.position }
 func (w *World) ItemSequence() uint64 { return w.items }
 
 // Since is the time of the earliest signal ever taken.
-func (w *World) Since() time.Time { return w.since }
+func (w *World) Since() time.Time { return w.begun }
 
 // Settings are those that ranks are computed with.
 func (w *World) Settings() rank.Settings { return w.settings }
@@ -205,6 +215,8 @@ func (w *World) Took(in Input) bool {
 	case in.Decision != nil:
 		_, known := w.decisions[in.Decision.ID]
 		return known
+	case in.Attached != nil:
+		return w.told(in.Attached, in.Sequence)
 	case in.Classified.Item != nil:
 		known := w.byItem[in.Classified.Item.ID]
 		return known != nil && known.Sequence >= in.Classified.ItemSequence
@@ -228,6 +240,8 @@ func (w *World) Take(in Input) (Outcome, error) {
 	switch {
 	case in.Decision != nil:
 		t.decide(*in.Decision)
+	case in.Attached != nil:
+		t.attached(in.Attached, in.Sequence)
 	case in.Classified.Item != nil:
 		t.item(in.Classified)
 	case in.Classified.Account != nil:
@@ -316,6 +330,7 @@ func (t *taking) meet(head *event.ItemHead) {
 func (t *taking) insert(head *event.ItemHead, s feedback.Signal, at time.Time) {
 	if known := t.World.signals[s.ID]; known != nil {
 		t.attribute(known, head.Customer.ID)
+		t.judge(known, s)
 		return
 	}
 	if t.space == nil {
@@ -323,9 +338,10 @@ func (t *taking) insert(head *event.ItemHead, s feedback.Signal, at time.Time) {
 		t.space = space.New(len(s.Vector), t.options)
 	}
 	t.turn(at)
+	quote := name.Anonymous(s.Quote, head.Customer.Name, head.Account.Name)
 	t.World.signals[s.ID] = &signal{
 		ID: s.ID, Item: head.ID, Customer: head.Customer.ID, Source: head.Source, Kind: s.Kind, Severity: s.Severity, At: at,
-		Quote:  name.Anonymous(s.Quote, head.Customer.Name, head.Account.Name),
+		Quote: quote, Leaving: rank.Leaving(quote), Copy: rank.Copy(quote),
 		Weight: t.rhythm.Weight(at),
 	}
 	_, changes, err := t.space.Insert(space.Point{ID: s.ID, Vector: s.Vector})
@@ -335,8 +351,8 @@ func (t *taking) insert(head *event.ItemHead, s feedback.Signal, at time.Time) {
 		return
 	}
 	t.rhythm.Observe(at)
-	if t.since.IsZero() || at.Before(t.since) {
-		t.since = at
+	if t.begun.IsZero() || at.Before(t.begun) {
+		t.begun = at
 	}
 	if at.After(t.asOf) {
 		t.asOf = at
@@ -346,6 +362,17 @@ func (t *taking) insert(head *event.ItemHead, s feedback.Signal, at time.Time) {
 	t.apply(changes)
 	t.recall(t.World.signals[s.ID])
 	t.watch(t.World.signals[s.ID])
+}
+
+// judge has a signal that stays where it is be of another kind or severity: somebody
+// corrected it, or a better model read it again.
+func (t *taking) judge(known *signal, s feedback.Signal) {
+	if known.Kind == s.Kind && known.Severity == s.Severity {
+		return
+	}
+	known.Kind, known.Severity = s.Kind, s.Severity
+	t.touch(known.Cluster)
+	t.changed(known.ID)
 }
 
 func (t *taking) remove(id string) {
@@ -483,6 +510,7 @@ func (t *taking) event(e Event) {
 func (t *taking) finish() Outcome {
 	for _, id := range t.out.Clusters {
 		t.rename(id)
+		t.progress(id)
 	}
 	return t.out
 }

@@ -167,6 +167,27 @@ func TestRevisionKeepsWhatItKeepsAndDropsWhatItDrops(t *testing.T) {
 	}
 }
 
+func TestASignalReadAsAnotherKindStaysWhereItIsAndIsCountedAsThat(t *testing.T) {
+	t.Parallel()
+	w := New("acme", DefaultOptions())
+	inputs := stream(50)
+	feed(t, w, inputs)
+	again := *inputs[0].Classified
+	again.ItemSequence = 51
+	corrected := again.Signals[0]
+	corrected.Kind, corrected.Severity = feedback.Question, 0.1
+	again.Signals = []feedback.Signal{corrected}
+	before, _ := w.Signal(corrected.ID)
+	feed(t, w, []Input{{Sequence: 51, Classified: &again}})
+	after, _ := w.Signal(corrected.ID)
+	if after.Cluster != before.Cluster || after.Kind != feedback.Question || after.Severity != 0.1 {
+		t.Errorf("read again: %s %v in %s, it was in %s", after.Kind, after.Severity, after.Cluster, before.Cluster)
+	}
+	if c, _ := w.Cluster(after.Cluster); c.Kinds[string(feedback.Question)] != 1 {
+		t.Errorf("its cluster counts %v", c.Kinds)
+	}
+}
+
 func TestAccountChangesTheWorthOfItsClusters(t *testing.T) {
 	t.Parallel()
 	w := New("acme", DefaultOptions())

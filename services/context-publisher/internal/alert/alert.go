@@ -1,5 +1,6 @@
 // Package alert tells people at once what should not wait for the morning's digest: bursts
-// of something new or rising, spikes of severity, large accounts that speak of leaving.
+// of something new or rising, spikes of severity, large accounts that speak of leaving, and
+// what is heard again of something that had shipped.
 //
 // It promises that each destination hears of an alert once, with customers' own words, and
 // of nothing that is older than a day: a history that is imported alarms nobody. What was
@@ -44,7 +45,7 @@ const (
 // Alert is one alert with the words behind it, as a webhook gets it.
 type Alert struct {
 	ID      string    `json:"id"`
-	Kind    string    `json:"kind"` // new, rising, severity or churn
+	Kind    string    `json:"kind"` // new, rising, severity, churn or regression
 	At      time.Time `json:"at"`
 	Cluster string    `json:"cluster"`
 	Name    string    `json:"name"`
@@ -106,6 +107,9 @@ func New(ctx context.Context, o Options) (*Teller, error) {
 	t.told = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "throughline_publisher_alerts_total", Help: "Alerts by outcome (sent, delayed, refused)."}, []string{"outcome"})
 	if err := o.Registerer.Register(t.told); err != nil {
 		return nil, fmt.Errorf("register alert metrics: %w", err)
+	}
+	for _, outcome := range []string{"sent", "delayed", "refused"} {
+		t.told.WithLabelValues(outcome) // a series that begins at one never increased
 	}
 	return t, nil
 }
@@ -292,6 +296,8 @@ func Title(a Alert) string {
 		return fmt.Sprintf("Severe: %d accounts within the hour", a.Voices)
 	case "churn":
 		return fmt.Sprintf("A large account speaks of leaving: %.0f a year", a.AtRisk)
+	case "regression":
+		return "A possible regression: a customer speaks again of something that had shipped"
 	default:
 		return "Rising: " + within
 	}

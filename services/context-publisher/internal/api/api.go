@@ -63,6 +63,8 @@ func (a *API) Routes() []Route {
 		{"GET", "/v1/clusters/{id}/ranks", access.Read, a.ranks},
 		{"POST", "/v1/clusters/{id}/decisions", access.Decide, a.decide},
 		{"DELETE", "/v1/decisions/{id}", access.Decide, a.undo},
+		{"POST", "/v1/signals/{id}/correction", access.Decide, a.correct},
+		{"GET", "/v1/corrections", access.Read, a.corrections},
 		{"GET", "/v1/feedback", access.Read, a.feedback},
 		{"GET", "/v1/feedback/{id}", access.Read, a.feedbackItem},
 		{"GET", "/v1/tickets", access.Read, a.tickets},

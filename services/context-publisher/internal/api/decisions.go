@@ -7,18 +7,20 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/feedback"
 )
 
-// DecisionRequest is what a person decides about a cluster. Which of Into, Signals and
-// Name are needed depends on Action, as in feedback.Decision.
+// DecisionRequest is what a person decides about a cluster. Which of Into, Signals, Name
+// and Status are needed depends on Action, as in feedback.Decision.
 type DecisionRequest struct {
 	Action  feedback.Action `json:"action"`
 	Into    string          `json:"into,omitempty"`
 	Signals []string        `json:"signals,omitempty"`
 	Name    string          `json:"name,omitempty"`
+	Status  feedback.Status `json:"status,omitempty"`
 	Reason  string          `json:"reason,omitempty"`
 }
 
@@ -27,6 +29,12 @@ type AttachmentRequest struct {
 	Action  feedback.Action `json:"action"`
 	Cluster string          `json:"cluster"`
 	Reason  string          `json:"reason,omitempty"`
+}
+
+// CorrectionRequest says what kind a signal is.
+type CorrectionRequest struct {
+	Kind   feedback.Kind `json:"kind"`
+	Reason string        `json:"reason,omitempty"`
 }
 
 // The longest name and reason, in bytes, and the most signals of one decision.
@@ -39,9 +47,9 @@ const (
 func (d DecisionRequest) check() error {
 	needsInto, needsSignals := d.Action == feedback.Merge || d.Action == feedback.Move, d.Action == feedback.Split || d.Action == feedback.Move
 	switch d.Action {
-	case feedback.Merge, feedback.Split, feedback.Move, feedback.Rename, feedback.Ignore, feedback.Reopen:
+	case feedback.Merge, feedback.Split, feedback.Move, feedback.Rename, feedback.Ignore, feedback.Reopen, feedback.Mark:
 	default:
-		return invalid{"action is one of merge, split, move, rename, ignore, reopen"}
+		return invalid{"action is one of merge, split, move, rename, ignore, reopen, mark"}
 	}
 	switch {
 	case needsInto != (d.Into != ""):
@@ -50,6 +58,8 @@ func (d DecisionRequest) check() error {
 		return invalid{fmt.Sprintf("signals lists 1 to %d signals for split and move, and is absent for the others", maxSignals)}
 	case (d.Action == feedback.Rename) != (d.Name != "") || len(d.Name) > maxName:
 		return invalid{fmt.Sprintf("name has 1 to %d bytes for rename, and is absent for the others", maxName)}
+	case (d.Action == feedback.Mark) != (d.Status != "") || d.Action == feedback.Mark && !d.Status.Marks():
+		return invalid{"status is one of planned, in_progress, shipped for mark, and is absent for the others"}
 	case len(d.Reason) > maxReason:
 		return invalid{fmt.Sprintf("reason has at most %d bytes", maxReason)}
 	}
@@ -78,7 +88,7 @@ func (a *API) decide(w http.ResponseWriter, r *http.Request, ws Workspace) error
 		}
 	}
 	return a.take(w, r, ws, feedback.Decision{
-		Action: in.Action, Cluster: r.PathValue("id"), Into: in.Into, Signals: in.Signals, Name: in.Name, Reason: in.Reason,
+		Action: in.Action, Cluster: r.PathValue("id"), Into: in.Into, Signals: in.Signals, Name: in.Name, Status: in.Status, Reason: in.Reason,
 	})
 }
 
@@ -110,6 +120,28 @@ func (a *API) attach(w http.ResponseWriter, r *http.Request, ws Workspace) error
 	return a.take(w, r, ws, feedback.Decision{
 		Action: in.Action, Cluster: in.Cluster, Tracker: tracker, Ticket: key, Reason: in.Reason,
 	})
+}
+
+func (a *API) correct(w http.ResponseWriter, r *http.Request, ws Workspace) error {
+	var in CorrectionRequest
+	if err := decode(w, r, &in); err != nil {
+		return err
+	}
+	switch {
+	case !slices.Contains(feedback.Kinds, in.Kind):
+		return invalid{"kind is one of ours: bug, feature_request, usability, question, praise, complaint, other"}
+	case len(in.Reason) > maxReason:
+		return invalid{fmt.Sprintf("reason has at most %d bytes", maxReason)}
+	}
+	return a.take(w, r, ws, feedback.Decision{Action: feedback.Correct, Signals: []string{r.PathValue("id")}, Kind: in.Kind, Reason: in.Reason})
+}
+
+func (a *API) corrections(w http.ResponseWriter, r *http.Request, ws Workspace) error {
+	report, err := ws.Corrections(r.Context())
+	if err != nil {
+		return err
+	}
+	return answer(w, http.StatusOK, report)
 }
 
 // take gives a decision its id, time and author and has it taken. With the header

@@ -3,6 +3,7 @@ package api
 import (
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/feedback"
@@ -22,8 +23,16 @@ func (a *API) clusters(w http.ResponseWriter, r *http.Request, ws Workspace) err
 	if err := oneOf("status", q.Get("status"), Statuses...); err != nil {
 		return err
 	}
+	if err := oneOf("source", q.Get("source"), sources()...); err != nil {
+		return err
+	}
+	since, err := since(q)
+	if err != nil {
+		return err
+	}
 	page, err := ws.Clusters(r.Context(), read.ClusterQuery{
-		Kind: q.Get("kind"), Status: q.Get("status"), Q: q.Get("q"), Limit: n, Cursor: q.Get("cursor"),
+		Kind: q.Get("kind"), Status: q.Get("status"), Q: q.Get("q"), Source: q.Get("source"), Segment: q.Get("segment"), Area: q.Get("area"), Since: since,
+		Limit: n, Cursor: q.Get("cursor"),
 	})
 	if err != nil {
 		return err
@@ -99,17 +108,12 @@ func (a *API) feedback(w http.ResponseWriter, r *http.Request, ws Workspace) err
 	if err != nil {
 		return err
 	}
-	sources := []string{string(feedback.Slack), string(feedback.Intercom), string(feedback.Zendesk), string(feedback.Webhook), string(feedback.Email), string(feedback.Import)}
-	if err := oneOf("source", q.Get("source"), sources...); err != nil {
+	if err := oneOf("source", q.Get("source"), sources()...); err != nil {
 		return err
 	}
-	var since time.Time
-	if s := q.Get("since"); s != "" {
-		if since, err = time.Parse(time.RFC3339, s); err != nil {
-			if since, err = time.Parse(time.DateOnly, s); err != nil {
-				return invalid{"since is a time (2026-11-20T08:00:00Z) or a date (2026-11-20)"}
-			}
-		}
+	since, err := since(q)
+	if err != nil {
+		return err
 	}
 	page, err := ws.Feedback(r.Context(), read.FeedbackQuery{
 		Q: q.Get("q"), Source: q.Get("source"), Customer: q.Get("customer"), Since: since, Limit: n, Cursor: q.Get("cursor"),
@@ -118,6 +122,31 @@ func (a *API) feedback(w http.ResponseWriter, r *http.Request, ws Workspace) err
 		return err
 	}
 	return list(w, r, ws, page)
+}
+
+// Sources are the sources that can be asked for.
+var Sources = []feedback.Source{feedback.Slack, feedback.Intercom, feedback.Zendesk, feedback.Webhook, feedback.Email, feedback.Import}
+
+func sources() []string {
+	words := make([]string, len(Sources))
+	for i, s := range Sources {
+		words[i] = string(s)
+	}
+	return words
+}
+
+// since reads a time or the beginning of a date; the zero time where there is none.
+func since(q url.Values) (time.Time, error) {
+	s := q.Get("since")
+	if s == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, invalid{"since is a time (2026-11-20T08:00:00Z) or a date (2026-11-20)"}
 }
 
 func (a *API) feedbackItem(w http.ResponseWriter, r *http.Request, ws Workspace) error {

@@ -137,6 +137,10 @@ func (l local) Digest(ctx context.Context, date time.Time) (digest.Digest, error
 	return d, err
 }
 
+func (l local) Corrections(ctx context.Context) (read.Corrections, error) {
+	return l.read.Corrections(ctx, l.id)
+}
+
 func (l local) Decide(ctx context.Context, d feedback.Decision) (feedback.Decision, error) {
 	d.Workspace = l.id
 	return l.decide.Decide(ctx, d)

@@ -36,7 +36,7 @@ const MinBudget = 250
 // Brief is one revision of a ticket's context. Fields below the line "not hashed" say
 // when and from what it was made; all others make up the content that Hash identifies.
 //
-// Text of customers stands in Quote values only, and in the names of Person and
+// Text of customers stands in Quote values only, and in the names of Person, Asker and
 // Cluster: whoever shows those fences them as the renderers of this package do.
 type Brief struct {
 	Workspace string                  `json:"workspace"`
@@ -58,9 +58,10 @@ type Brief struct {
 	Trend     Trend      `json:"trend"`
 	FirstSeen time.Time  `json:"first_seen"`
 	LastSeen  time.Time  `json:"last_seen"`
-	Clusters  []Cluster  `json:"clusters"`  // attached: automatic and pinned, best rank first
-	Suggested []Cluster  `json:"suggested"` // waiting for a person to confirm; nothing of theirs is in the brief
-	Decisions []string   `json:"decisions"` // ids of the decisions about this ticket's attachments
+	Clusters  []Cluster  `json:"clusters"`       // attached: automatic and pinned, best rank first
+	Suggested []Cluster  `json:"suggested"`      // waiting for a person to confirm; nothing of theirs is in the brief
+	Decisions []string   `json:"decisions"`      // ids of the decisions about this ticket's attachments
+	Done      *Closing   `json:"done,omitempty"` // of a ticket that is done: whom to tell, and what was said after
 	Omitted   Omitted    `json:"omitted"`
 
 	// Not hashed.
@@ -209,6 +210,14 @@ func ContentHash(b Brief) string {
 	c.Asking.People = slices.Clone(b.Asking.People)
 	for i := range c.Asking.People {
 		c.Asking.People[i].LastSaid = time.Time{}
+	}
+	if b.Done != nil {
+		done := *b.Done
+		done.Tell = slices.Clone(done.Tell)
+		for i := range done.Tell {
+			done.Tell[i].LastSaid = time.Time{}
+		}
+		c.Done = &done
 	}
 	c.Clusters, c.Suggested = steady(b.Clusters), steady(b.Suggested)
 	body, err := json.Marshal(c)

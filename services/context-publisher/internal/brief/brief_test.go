@@ -69,7 +69,8 @@ func input(t testing.TB, said []words) brief.Input {
 		in.Signals = append(in.Signals, brief.Signal{ID: fmt.Sprintf("sig_%02d", i), Item: id, Cluster: w.cluster, Kind: w.kind,
 			Span: feedback.Span{Start: len(before), End: len(before) + len(quote)}, Quote: quote, Severity: w.severity, Similarity: 0.6,
 			Customer: "cus_" + w.customer, SaidAt: at, Vector: vectors[0]})
-		in.Voices = append(in.Voices, brief.Voice{Customer: "cus_" + w.customer, Name: w.customer, Account: w.account, LastSaid: at})
+		in.Voices = append(in.Voices, brief.Voice{Customer: "cus_" + w.customer, Name: w.customer, Account: w.account, FirstSaid: at, LastSaid: at,
+			Item: id, Source: feedback.Zendesk, URL: item.URL})
 	}
 	return in
 }
@@ -333,4 +334,42 @@ func FuzzCleanAndSentences(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestATicketThatIsDoneSaysWhomToTellAndWhatCameAfter(t *testing.T) {
+	t.Parallel()
+	in := input(t, scheduled)
+	in.Ticket.Category, in.Ticket.Status, in.DoneAt = feedback.Done, "Done", day.AddDate(0, 0, 2).Add(time.Hour)
+	b := brief.Build(in)
+	if b.Done == nil || b.Done.Heard != 2 || len(b.Done.Tell) != 3 || b.Done.Tell[0].Account != "Tesselo Foods" || b.Done.Tell[0].URL != "https://help.example/itm_02" {
+		t.Fatalf("done is %+v", b.Done)
+	}
+	text := brief.Markdown(b, nil)
+	for _, want := range []string{"## To be told that it is done", "Tesselo Foods", "[1](https://help.example/", brief.Reply,
+		"## Possible regression", "2 people spoke of it after it was done on 2026-11-05", "delete the schedule and recreate it"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the brief lacks %q:\n%s", want, text)
+		}
+	}
+	if strings.Contains(brief.Reply, in.Ticket.Title) {
+		t.Error("the reply tells customers what stands in the tracker")
+	}
+
+	before := input(t, scheduled[:3])
+	before.Ticket.Category, before.DoneAt = feedback.Done, in.DoneAt
+	old := brief.Build(before)
+	if c := brief.Diff(old, b, nil); c.Heard != 2 || !c.Material || c.Lines[0] != "possible regression: 2 people spoke of it after it was done" {
+		t.Errorf("changes are %d, %v", c.Heard, c.Lines)
+	}
+	if c := brief.Diff(b, b, nil); c.Heard != 0 {
+		t.Errorf("without anything new %d were heard", c.Heard)
+	}
+	if small := brief.Fit(b, brief.MinBudget); feedback.Tokens(brief.Markdown(small, nil)) > brief.MinBudget || len(b.Done.Tell) != 3 {
+		t.Errorf("a small brief has %d tokens", feedback.Tokens(brief.Markdown(small, nil)))
+	}
+	reopened := in
+	reopened.Ticket.Category = feedback.Open
+	if brief.Build(reopened).Done != nil {
+		t.Error("an open ticket says whom to tell")
+	}
 }

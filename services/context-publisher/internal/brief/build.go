@@ -28,6 +28,9 @@ type Input struct {
 	// its proportions count. Empty means that all are as near.
 	Relevance map[string]float64
 
+	// DoneAt is when the ticket was done; zero where it is not.
+	DoneAt time.Time
+
 	LastWeek   int // voices in the week before AsOf
 	WeekBefore int
 	FirstSeen  time.Time
@@ -67,13 +70,18 @@ type Item struct {
 }
 
 // Voice is a customer who was heard in the attached clusters. Account is the account's
-// id, empty where it is not known; AccountName what the source called it.
+// id, empty where it is not known; AccountName what the source called it. Item is the one
+// they spoke in last, with its source and address.
 type Voice struct {
 	Customer    string
 	Name        string
 	Account     string
 	AccountName string
+	FirstSaid   time.Time
 	LastSaid    time.Time
+	Item        string
+	Source      feedback.Source
+	URL         string
 }
 
 // What a brief holds at most before its budget is looked at.
@@ -124,6 +132,7 @@ func Build(in Input) Brief {
 	if len(asks) == 0 {
 		asks, questions = questions, nil
 	}
+	b.Done = closed(in, telling)
 	c := &chooser{in: in, typical: typicality(asks), used: map[string][]feedback.Span{}}
 	b.Opposed = c.choose(opposed, maxOpposed, 0.7, true)
 	b.Need = c.choose(asks, maxNeed, 0.85, true)
@@ -396,16 +405,12 @@ func asking(in Input) Asking {
 	})
 	var people []placed
 	for _, v := range voices {
-		p := placed{Person: Person{Customer: v.Customer, Name: line(v.Name, 80), Account: line(v.AccountName, 80), LastSaid: v.LastSaid.UTC()}}
+		p := placed{Person: personOf(in, v)}
 		key := accountKey(v)
-		if account, ok := in.Accounts[v.Account]; ok && v.Account != "" {
-			p.Account, p.Plan, p.Segment = line(account.Name, 80), line(account.Plan, 40), line(account.Segment, 40)
-			if account.Value > 0 {
-				p.Worth = &Money{account.Value, account.Currency}
-				p.value = account.Value
-				if counted[key] == 0 {
-					worth[account.Currency] += account.Value
-				}
+		if p.Worth != nil {
+			p.value = p.Worth.Amount
+			if counted[key] == 0 {
+				worth[p.Worth.Currency] += p.value
 			}
 		}
 		if key != "" {
@@ -428,6 +433,18 @@ func asking(in Input) Asking {
 		return cmp.Or(cmp.Compare(y.Amount, x.Amount), cmp.Compare(x.Currency, y.Currency))
 	})
 	return a
+}
+
+// personOf is a voice with what is known of their account.
+func personOf(in Input, v Voice) Person {
+	p := Person{Customer: v.Customer, Name: line(v.Name, 80), Account: line(v.AccountName, 80), LastSaid: v.LastSaid.UTC()}
+	if account, ok := in.Accounts[v.Account]; ok && v.Account != "" {
+		p.Account, p.Plan, p.Segment = line(account.Name, 80), line(account.Plan, 40), line(account.Segment, 40)
+		if account.Value > 0 {
+			p.Worth = &Money{account.Value, account.Currency}
+		}
+	}
+	return p
 }
 
 // accountKey tells accounts apart: by id, or by the name the source gave.

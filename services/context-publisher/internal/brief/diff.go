@@ -24,9 +24,10 @@ type Changes struct {
 	Severity    *Shift     `json:"severity,omitempty"`
 	Ranks       []Shift    `json:"ranks"` // clusters that crossed a band
 	Status      *Shift     `json:"status,omitempty"`
-	Attached    []string   `json:"attached"`  // clusters
-	Detached    []string   `json:"detached"`  // clusters
-	Decisions   []string   `json:"decisions"` // taken since
+	Heard       int        `json:"heard_after_done,omitempty"` // more people than before spoke after the ticket was done: a possible regression
+	Attached    []string   `json:"attached"`                   // clusters
+	Detached    []string   `json:"detached"`                   // clusters
+	Decisions   []string   `json:"decisions"`                  // taken since
 }
 
 // Shift is a value that moved. Of is the cluster, for a rank.
@@ -43,7 +44,7 @@ type Shift struct {
 // Material are: a new voice from a new account, new voices of at least a tenth of the
 // old ones, a new edge case, a withdrawn quote, another level of severity, a rank in
 // another band that is better or worse by at least one band, a cluster attached or
-// detached, a decision. Anything else (a known voice speaking again, another choice of
+// detached, a decision, a person heard after the ticket was done. Anything else (a known voice speaking again, another choice of
 // quotes, the ticket's own status) is not.
 func Diff(old, now Brief, withdrawn func(Quote) bool) Changes {
 	c := Changes{
@@ -90,6 +91,13 @@ func Diff(old, now Brief, withdrawn func(Quote) bool) Changes {
 	if old.Status != now.Status && old.Status != "" {
 		c.Status = &Shift{From: old.Status, To: now.Status}
 	}
+	if now.Done != nil {
+		c.Heard = now.Done.Heard
+		if old.Done != nil && old.Done.At.Equal(now.Done.At) {
+			c.Heard -= old.Done.Heard
+		}
+		c.Heard = max(c.Heard, 0)
+	}
 	c.Attached = missing(ids(now.Clusters), ids(old.Clusters))
 	c.Detached = missing(ids(old.Clusters), ids(now.Clusters))
 	c.Decisions = missing(now.Decisions, old.Decisions)
@@ -108,6 +116,9 @@ func (c *Changes) tell(old Brief) {
 	material := func(is bool, line string) {
 		c.Lines = append(c.Lines, line)
 		c.Material = c.Material || is
+	}
+	if c.Heard > 0 {
+		material(true, "possible regression: "+count(c.Heard, "person", "people")+" spoke of it after it was done")
 	}
 	if c.NewVoices > 0 {
 		line := count(c.NewVoices, "new voice", "new voices")
@@ -183,6 +194,9 @@ func allQuotes(b Brief) []Quote {
 	for _, e := range b.EdgeCases {
 		out = append(out, e.Quote)
 	}
+	if b.Done != nil {
+		out = append(out, b.Done.Again...)
+	}
 	return out
 }
 
@@ -207,5 +221,10 @@ func Without(b Brief, gone func(Quote) bool) Brief {
 	}
 	b.Need, b.Quotes, b.Opposed, b.Questions = keep(b.Need), keep(b.Quotes), keep(b.Opposed), keep(b.Questions)
 	b.EdgeCases = slices.DeleteFunc(slices.Clone(b.EdgeCases), func(e EdgeCase) bool { return gone(e.Quote) })
+	if b.Done != nil {
+		done := *b.Done
+		done.Again = keep(done.Again)
+		b.Done = &done
+	}
 	return b
 }

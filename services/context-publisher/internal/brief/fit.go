@@ -3,7 +3,8 @@ package brief
 import "github.com/throughline-dev/throughline/pkg/feedback"
 
 // Fit returns the brief cut to at most budget tokens of its Markdown, most valuable
-// first: who is asking, the need, who wants the opposite, then quotes and edge cases in turn, then people by
+// first: who is asking, the need, who wants the opposite, what a done ticket leaves to do,
+// then quotes and edge cases in turn, then people by
 // name, open questions, suggested clusters. What is cut is counted in Omitted. 0 means
 // DefaultBudget; less than MinBudget is raised to it. The hash is left as it was: a
 // smaller brief is a view of the same revision.
@@ -18,6 +19,14 @@ func Fit(b Brief, budget int) Brief {
 	full := b
 	b.Need, b.Quotes, b.EdgeCases, b.Opposed, b.Questions = []Quote{}, []Quote{}, []EdgeCase{}, []Quote{}, []Quote{}
 	b.Asking.People, b.Suggested = []Person{}, []Cluster{}
+	var again []Quote
+	var askers []Asker
+	if full.Done != nil {
+		done := *full.Done
+		again, askers = done.Again, done.Tell
+		done.Again, done.Tell = []Quote{}, []Asker{}
+		b.Done = &done
+	}
 	b.Clusters = full.Clusters[:min(len(full.Clusters), 1)]
 
 	try := func(change func(*Brief)) bool {
@@ -34,6 +43,19 @@ func Fit(b Brief, budget int) Brief {
 	}
 	for _, q := range full.Opposed {
 		try(func(n *Brief) { n.Opposed = append(n.Opposed[:len(n.Opposed):len(n.Opposed)], q) })
+	}
+	closing := func(change func(*Closing)) {
+		try(func(n *Brief) {
+			done := *n.Done
+			change(&done)
+			n.Done = &done
+		})
+	}
+	for _, q := range again {
+		closing(func(c *Closing) { c.Again = append(c.Again[:len(c.Again):len(c.Again)], q) })
+	}
+	for _, a := range askers {
+		closing(func(c *Closing) { c.Tell = append(c.Tell[:len(c.Tell):len(c.Tell)], a) })
 	}
 	people, clusters, questions := full.Asking.People, full.Clusters[len(b.Clusters):], full.Questions
 	for i := range max(len(full.Quotes), len(full.EdgeCases)) {

@@ -58,7 +58,11 @@ func (w *writer) brief(b Brief, since *Changes) {
 	if since != nil && len(since.Lines) > 0 {
 		w.changes(*since)
 	}
-	w.people(b)
+	if b.Done != nil {
+		w.closing(b.Done)
+	} else {
+		w.people(b)
+	}
 	if len(b.Quotes) > 0 {
 		w.put("## In their words\n\n")
 		w.quotes(b.Quotes)
@@ -179,14 +183,7 @@ func (w *writer) attributed(q Quote) string {
 	if who := joined(q.Name, q.Account); who != "" {
 		from = who + ", " + from
 	}
-	if href, ok := webURL(q.URL); ok {
-		n := slices.Index(w.sources, href)
-		if n < 0 {
-			n = len(w.sources)
-			w.sources = append(w.sources, href)
-		}
-		from += fmt.Sprintf(" (%d)", n+1)
-	}
+	from += w.cite(q.URL)
 	return "“" + strings.TrimSpace(q.Text) + "” " + from
 }
 

@@ -149,6 +149,9 @@ func (d *Decider) Undo(ctx context.Context, workspace, id, by, reason string) (f
 		}
 		// The ticket travels with the undo, so that its brief is built again.
 		undo.Tracker, undo.Ticket, undo.Cluster = known.Decision.Tracker, known.Decision.Ticket, known.Decision.Cluster
+		if known.Decision.Action == feedback.Correct {
+			undo.Signals = known.Decision.Signals // so that the classifier need not look for it
+		}
 		return undo, d.follow(ctx, undo, "")
 	}
 }
@@ -163,7 +166,7 @@ func (d *Decider) complete(in feedback.Decision) feedback.Decision {
 	in.Signals = slices.Compact(in.Signals)
 	in.Name = strings.Join(strings.Fields(in.Name), " ")
 	if in.ID == "" {
-		in.ID = feedback.ID("dec", in.Workspace, string(in.Action), in.Cluster, in.Into, strings.Join(in.Signals, ","), in.Name,
+		in.ID = feedback.ID("dec", in.Workspace, string(in.Action), in.Cluster, in.Into, strings.Join(in.Signals, ","), in.Name, string(in.Kind)+string(in.Status),
 			string(in.Tracker), in.Ticket, in.By, in.At.Format(time.RFC3339Nano))
 	}
 	return in
@@ -198,6 +201,11 @@ func (d *Decider) check(ctx context.Context, in feedback.Decision) error {
 			return refuse("a name of 1 to 200 bytes is required")
 		}
 		return d.clusters(ctx, in.Workspace, in.Cluster)
+	case feedback.Mark:
+		if !in.Status.Marks() {
+			return refuse("a status of planned, in_progress or shipped is required")
+		}
+		return d.clusters(ctx, in.Workspace, in.Cluster)
 	case feedback.Ignore, feedback.Reopen:
 		return d.clusters(ctx, in.Workspace, in.Cluster)
 	case feedback.Pin, feedback.Reject:
@@ -212,6 +220,11 @@ func (d *Decider) check(ctx context.Context, in feedback.Decision) error {
 			return refuse("there is no such ticket")
 		}
 		return nil
+	case feedback.Correct:
+		if len(in.Signals) != 1 || !slices.Contains(feedback.Kinds, in.Kind) {
+			return refuse("one signal and one of our kinds are required")
+		}
+		return d.said(ctx, in.Workspace, in.Signals[0])
 	}
 	return refuse("there is no such action")
 }
@@ -236,6 +249,18 @@ func (d *Decider) clusters(ctx context.Context, ws string, ids ...string) error 
 		if retired == 1 {
 			return refuse("the cluster was merged or emptied; decide on what it became")
 		}
+	}
+	return nil
+}
+
+// said checks that somebody said a signal and has not taken it back.
+func (d *Decider) said(ctx context.Context, ws, signal string) error {
+	var found uint64
+	if err := d.db.Conn().QueryRow(ctx, `SELECT count() FROM signals FINAL WHERE workspace = ? AND id = ?`, ws, signal).Scan(&found); err != nil {
+		return query.Failed("look for signal", err)
+	}
+	if found == 0 {
+		return refuse("there is no such signal")
 	}
 	return nil
 }
@@ -284,8 +309,8 @@ func (d *Decider) row(ctx context.Context, in feedback.Decision, undoneBy string
 		version = 2
 	}
 	err := d.db.Insert(ctx, "decisions",
-		[]string{"workspace", "id", "action", "cluster", "into", "signals", "name", "tracker", "ticket", "undone_by", "decided_by", "reason", "at", "version"},
-		[][]any{{in.Workspace, in.ID, string(in.Action), in.Cluster, in.Into, append([]string{}, in.Signals...), in.Name,
+		[]string{"workspace", "id", "action", "cluster", "into", "signals", "name", "kind", "status", "tracker", "ticket", "undone_by", "decided_by", "reason", "at", "version"},
+		[][]any{{in.Workspace, in.ID, string(in.Action), in.Cluster, in.Into, append([]string{}, in.Signals...), in.Name, string(in.Kind), string(in.Status),
 			string(in.Tracker), in.Ticket, undoneBy, in.By, in.Reason, in.At, version}},
 		fmt.Sprintf("decision:%s:%d", in.ID, version))
 	if err != nil {

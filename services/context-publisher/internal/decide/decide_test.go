@@ -2,6 +2,7 @@ package decide_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -58,6 +59,9 @@ func TestWhatCannotBeDecidedIsRefusedAndTellsNobody(t *testing.T) {
 		"rename to nothing":       {By: "pm", Action: feedback.Rename, Cluster: "clu_a", Name: "  "},
 		"rename to much":          {By: "pm", Action: feedback.Rename, Cluster: "clu_a", Name: strings.Repeat("n", 201)},
 		"unknown ticket":          {By: "pm", Action: feedback.Pin, Cluster: "clu_a", Tracker: feedback.Jira, Ticket: "PROJ-9"},
+		"correction of unknown":   {By: "pm", Action: feedback.Correct, Kind: feedback.Bug, Signals: []string{"sig_x"}},
+		"correction to no kind":   {By: "pm", Action: feedback.Correct, Kind: "incident", Signals: []string{w.SignalID(1)}},
+		"correction of two":       {By: "pm", Action: feedback.Correct, Kind: feedback.Bug, Signals: []string{w.SignalID(1), w.SignalID(2)}},
 		"another workspace's":     {Workspace: "other", By: "pm", Action: feedback.Ignore, Cluster: "clu_a"},
 		"an id that is a pattern": {ID: "dec_>", By: "pm", Action: feedback.Ignore, Cluster: "clu_a"},
 	} {
@@ -70,6 +74,25 @@ func TestWhatCannotBeDecidedIsRefusedAndTellsNobody(t *testing.T) {
 	}
 	if last, err := b.LastSequence(t.Context(), bus.Signals, bus.Subject("decisions", "acme")); err != nil || last != 0 {
 		t.Errorf("something was told: %d (%v)", last, err)
+	}
+}
+
+func TestTakingACorrectionBackSaysOfWhichSignal(t *testing.T) {
+	t.Parallel()
+	w, b, d := setUp(t)
+	told := bustest.Collect(t, b, bus.Signals, "decisions.*.acme")
+	taken, err := d.Decide(t.Context(), feedback.Decision{Workspace: "acme", Action: feedback.Correct, Signals: []string{w.SignalID(1)}, Kind: feedback.Question, By: "pm"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Undo(t.Context(), "acme", taken.ID, "pm", ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, action := range []feedback.Action{feedback.Correct, feedback.Undo} {
+		p, err := event.Payload[event.Decision](bustest.Await(t, told).Envelope)
+		if err != nil || p.Decision.Action != action || !slices.Equal(p.Decision.Signals, []string{w.SignalID(1)}) {
+			t.Errorf("told %+v (%v)", p, err)
+		}
 	}
 }
 

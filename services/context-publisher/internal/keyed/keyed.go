@@ -105,7 +105,7 @@ func DigestKey(workspace, date, destination string) string {
 
 // Ticket is a ticket's state (bucket tickets). Version is the vendor's newest; Revision
 // and Hash are of the newest brief; PickedUp is the revision of the brief when work
-// began, 0 for never. Writes counts what was written about the ticket and is the version
+// began, DoneAt when it was done, 0 for never. Writes counts what was written about the ticket and is the version
 // of its attachment rows. Due is when gathered changes are to be written, zero for none;
 // WroteAt is when a brief was written last. AcceptedAt is the earliest delivery that the
 // gathered changes answer to. Rulings are people's pins and rejections by cluster.
@@ -122,17 +122,27 @@ type Ticket struct {
 	Hash       string                  `json:"hash"`
 	PickedUp   uint64                  `json:"picked_up"`
 	PickedUpAt time.Time               `json:"picked_up_at,omitzero"`
+	DoneAt     uint64                  `json:"done_at,omitempty"`
 	Writes     uint64                  `json:"writes"`
 	WroteAt    time.Time               `json:"wrote_at,omitzero"`
 	Due        time.Time               `json:"due,omitzero"`
 	AcceptedAt time.Time               `json:"accepted_at,omitzero"`
 	Also       []string                `json:"also,omitempty"` // clusters among the gathered changes that are not attached yet
+	Mark       string                  `json:"mark,omitempty"` // where in its trace the first of the gathered changes stands (bus.Mark)
 	Rulings    map[string]Ruling       `json:"rulings,omitempty"`
 
 	// Moved is the version of the newest move, and MovedAt the revision of the brief at
 	// it: a redelivered move finds its revision here.
 	Moved   int64  `json:"moved,omitempty"`
 	MovedAt uint64 `json:"moved_at,omitempty"`
+
+	// Since is when the ticket came to its category, by its tracker's clock.
+	Since time.Time `json:"since,omitzero"`
+
+	// Told is what was last said of the ticket's clusters on the bus, and Tellings how
+	// often something was.
+	Told     string `json:"told,omitempty"`
+	Tellings uint64 `json:"tellings,omitempty"`
 }
 
 // Ruling is a pin or a rejection of a cluster.
@@ -154,13 +164,15 @@ const (
 
 // Write is what was written to a tracker, or sent to a destination (bucket ledger).
 // Hash identifies the content, Revision the brief's revision. Ref is what a tracker gave
-// for the block, Message what Slack gave for the digest's message.
+// for the block, also how far a write has come that failed; Failures counts the attempts
+// since it came further. Message is what Slack gave for the digest's message.
 type Write struct {
 	Workspace string           `json:"workspace"`
 	Tracker   feedback.Tracker `json:"tracker,omitempty"`
 	Ticket    string           `json:"ticket,omitempty"`
 	State     string           `json:"state"`
 	Ref       *tracker.Ref     `json:"ref,omitempty"`
+	Failures  int              `json:"failures,omitempty"`
 	Message   string           `json:"message,omitempty"`
 	Hash      string           `json:"hash"`
 	Revision  uint64           `json:"revision"`

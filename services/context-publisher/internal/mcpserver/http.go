@@ -27,11 +27,13 @@ const stateless = "2026-07-28"
 // maxBody is the most bytes of one request.
 const maxBody = 1 << 20
 
-// Options are what the HTTP endpoint needs. SessionTimeout ends a session of the older
+// Options are what the HTTP endpoint needs. All but PublicURL are required. SessionTimeout ends a session of the older
 // protocol that asked nothing for so long; KeepAlive is the pause after which an idle
 // stream gets a comment, so that no proxy takes it for dead.
 type Options struct {
 	Keyring        *access.Keyring
+	PublicURL      string // what clients reach us at; empty means the host they ask for
+	Pace           Pace
 	Workspaces     []string
 	Open           api.Open
 	Hub            *api.Hub
@@ -48,6 +50,7 @@ type Options struct {
 type HTTP struct {
 	o     Options
 	rooms map[string]room
+	paces *paces
 }
 
 // room is a workspace's two doors: with a token that may decide, the tools that write are
@@ -60,9 +63,9 @@ type door struct {
 	legacy    http.Handler
 }
 
-// NewHTTP makes the endpoint. All fields of Options are required.
+// NewHTTP makes the endpoint.
 func NewHTTP(o Options) *HTTP {
-	h := &HTTP{o: o, rooms: map[string]room{}}
+	h := &HTTP{o: o, rooms: map[string]room{}, paces: newPaces(o.Pace)}
 	for _, id := range o.Workspaces {
 		h.rooms[id] = room{h.door(id, false), h.door(id, true)}
 	}
@@ -124,10 +127,13 @@ func (h *HTTP) follow(ctx context.Context, id string, r room, changes <-chan wat
 	}
 }
 
-// Register adds /mcp to mux.
+// Register adds /mcp to mux, and the metadata that says what a token for it has to be.
 func (h *HTTP) Register(mux *http.ServeMux) {
 	known := auth.RequireBearerToken(h.verify, &auth.RequireBearerTokenOptions{AllowMissingExpiration: true})
-	mux.Handle("/mcp", sameOrigin(bearer(h.o.Keyring.Require(access.Read, known(http.HandlerFunc(h.serve))))))
+	mux.Handle("/mcp", sameOrigin(h.challenge(bearer(h.o.Keyring.Require(access.Read, h.paces.guard(known(http.HandlerFunc(h.serve))))))))
+	for _, path := range []string{metadataPath, "/.well-known/oauth-protected-resource"} {
+		mux.HandleFunc("GET "+path, h.metadata)
+	}
 }
 
 // tokenName is where a request carries the name of its token, which is who decides.
@@ -190,7 +196,6 @@ func sameOrigin(next http.Handler) http.Handler {
 func bearer(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(strings.ToLower(r.Header.Get("Authorization")), "bearer ") {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="throughline"`)
 			problem.Write(w, http.StatusUnauthorized, "a valid token is required", "send it as Authorization: Bearer TOKEN")
 			return
 		}

@@ -50,7 +50,7 @@ func serve(t *testing.T) site {
 	hub := api.NewHub([]string{"acme", "globex"}, world.Watch)
 	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
 	endpoint := mcpserver.NewHTTP(mcpserver.Options{Keyring: keys, Workspaces: []string{"acme", "globex"}, Open: world.Open, Hub: hub, Logger: logger,
-		Random: rand.Reader, Version: "test", SessionTimeout: time.Minute, KeepAlive: 20 * time.Millisecond})
+		Random: rand.Reader, Version: "test", SessionTimeout: time.Minute, KeepAlive: 20 * time.Millisecond, Pace: mcpserver.Pace{PerSecond: 1000, Burst: 1000}})
 	mux := http.NewServeMux()
 	endpoint.Register(mux)
 	api.New(api.Options{Keyring: keys, Open: world.Open, Hub: hub, Logger: logger, Now: func() time.Time { return apitest.Now }, Random: rand.Reader, KeepAlive: time.Second}).Register(mux)
@@ -574,10 +574,12 @@ func post(t *testing.T, s site, body, token string, headers map[string]string) *
 	return resp
 }
 
+// hello opens a session.
+const hello = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"x","version":"1"}}}`
+
 func TestTheDoor(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	const hello = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"x","version":"1"}}}`
 	token := apitest.ReaderToken("acme")
 	for name, c := range map[string]struct {
 		token   string
@@ -607,6 +609,58 @@ func TestTheDoor(t *testing.T) {
 	req.Header.Set("Origin", "https://evil.example")
 	if resp, err := http.DefaultClient.Do(req); err != nil || resp.StatusCode != http.StatusForbidden {
 		t.Errorf("a GET from another site: %v %v", resp, err)
+	}
+}
+
+// A client that is refused learns where to read what a token has to be (RFC 9728).
+func TestARefusalNamesTheMetadata(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	for _, token := range []string{"", "wrong"} {
+		refusal := post(t, s, "{}", token, nil)
+		m := regexp.MustCompile(`^Bearer realm="throughline", resource_metadata="([^"]+)"$`).FindStringSubmatch(refusal.Header.Get("WWW-Authenticate"))
+		if refusal.StatusCode != http.StatusUnauthorized || m == nil {
+			t.Fatalf("token %q: %d, challenge %q", token, refusal.StatusCode, refusal.Header.Get("WWW-Authenticate"))
+		}
+		resp, err := http.Get(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var got map[string]any
+		if err := json.NewDecoder(resp.Body).Decode(&got); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]any{"resource": s.URL + "/mcp", "resource_name": "Throughline", "scopes_supported": []any{"read", "decide"}, "bearer_methods_supported": []any{"header"}}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("metadata %v, want %v", got, want)
+		}
+	}
+}
+
+func TestATokenThatAsksTooOftenWaitsAndOthersDoNot(t *testing.T) {
+	t.Parallel()
+	world := apitest.New()
+	world.Fill("acme")
+	hub := api.NewHub([]string{"acme", "globex"}, world.Watch)
+	endpoint := mcpserver.NewHTTP(mcpserver.Options{Keyring: apitest.Keys("acme", "globex"), Workspaces: []string{"acme", "globex"}, Open: world.Open, Hub: hub,
+		Logger: slog.New(slog.DiscardHandler), Random: rand.Reader, Version: "test", SessionTimeout: time.Minute, KeepAlive: time.Second, PublicURL: "https://throughline.example/",
+		Pace: mcpserver.Pace{PerSecond: 0.001, Burst: 2}})
+	mux := http.NewServeMux()
+	endpoint.Register(mux)
+	s := site{httptest.NewServer(mux), world}
+	t.Cleanup(s.Close)
+	for n, want := range []int{http.StatusOK, http.StatusOK, http.StatusTooManyRequests, http.StatusTooManyRequests} {
+		resp := post(t, s, hello, apitest.ReaderToken("acme"), nil)
+		if resp.StatusCode != want || (want == http.StatusTooManyRequests) != (resp.Header.Get("Retry-After") != "") {
+			t.Errorf("request %d: %d, Retry-After %q", n+1, resp.StatusCode, resp.Header.Get("Retry-After"))
+		}
+	}
+	if resp := post(t, s, hello, apitest.ReaderToken("globex"), nil); resp.StatusCode != http.StatusOK {
+		t.Errorf("another token: %d", resp.StatusCode)
+	}
+	if got := post(t, s, hello, "", nil).Header.Get("WWW-Authenticate"); !strings.Contains(got, `"https://throughline.example/.well-known/oauth-protected-resource/mcp"`) {
+		t.Errorf("with a public address the challenge is %q", got)
 	}
 }
 

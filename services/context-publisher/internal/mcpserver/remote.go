@@ -122,10 +122,13 @@ func (r *Remote) Freshness(ctx context.Context) (api.Freshness, error) {
 // Clusters implements Backend.
 func (r *Remote) Clusters(ctx context.Context, q read.ClusterQuery) (read.Page[read.Cluster], error) {
 	v := paged(q.Limit, q.Cursor)
-	for name, value := range map[string]string{"kind": q.Kind, "status": q.Status, "q": q.Q} {
+	for name, value := range map[string]string{"kind": q.Kind, "status": q.Status, "q": q.Q, "source": q.Source, "segment": q.Segment, "area": q.Area} {
 		if value != "" {
 			v.Set(name, value)
 		}
+	}
+	if !q.Since.IsZero() {
+		v.Set("since", q.Since.UTC().Format(time.RFC3339Nano))
 	}
 	return page(get[api.List[read.Cluster]](ctx, r, v, "clusters"))
 }

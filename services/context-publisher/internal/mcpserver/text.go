@@ -41,6 +41,9 @@ func contextText(f *fence.Fence, h head, t read.TicketHead, b brief.Brief, since
 		fmt.Fprintf(&s, "\nSeverity %s; trend %s: %d voices in the last week, %d the week before. First seen %s, last seen %s.\n\n",
 			b.Severity.Level, b.Trend.Word, b.Trend.LastWeek, b.Trend.WeekBefore, b.FirstSeen.UTC().Format("2006-01-02"), b.LastSeen.UTC().Format("2006-01-02"))
 	}
+	if b.Done != nil {
+		closingText(&s, f, *b.Done)
+	}
 	section(&s, f, "The need", "need", b.Need)
 	section(&s, f, "In their words", "quote", b.Quotes)
 	if len(b.EdgeCases) > 0 {
@@ -83,6 +86,22 @@ func contextText(f *fence.Fence, h head, t read.TicketHead, b brief.Brief, since
 		fmt.Fprintf(&s, "Left out for size: %d quotes, %d edge cases, %d people. Ask again with a larger budget_tokens.\n", o.Quotes, o.EdgeCases, o.People)
 	}
 	return s.String()
+}
+
+// closingText says what a ticket that is done leaves to do.
+func closingText(s *strings.Builder, f *fence.Fence, c brief.Closing) {
+	if c.Heard > 0 {
+		fmt.Fprintf(s, "Possible regression: %d spoke of it after it was done on %s.\n\n", c.Heard, c.At.Format("2006-01-02"))
+		section(s, f, "Said after it was done", "after_done", c.Again)
+	}
+	if len(c.Tell) == 0 {
+		return
+	}
+	s.WriteString("## To be told that it is done\n\n")
+	for _, a := range c.Tell {
+		fmt.Fprintf(s, "- %s (%s)\n", f.Inline(strings.Trim(a.Name+", "+a.Account, ", ")), a.Item)
+	}
+	fmt.Fprintf(s, "\nA reply for people to send, each in its conversation: %s\n\n", c.Reply)
 }
 
 func section(s *strings.Builder, f *fence.Fence, title, role string, quotes []brief.Quote) {

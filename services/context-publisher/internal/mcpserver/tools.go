@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"golang.org/x/sync/errgroup"
@@ -80,7 +81,15 @@ type contextOut struct {
 	Unknown   []string      `json:"unknown"`
 	Clusters  []clusterRef  `json:"clusters"`
 	Suggested []clusterRef  `json:"suggested"`
+	Done      *closing      `json:"done,omitempty"`
 	LeftOut   leftOut       `json:"left_out"`
+}
+
+// closing is what a ticket that is done leaves to do.
+type closing struct {
+	At    time.Time `json:"at"`
+	Tell  []string  `json:"tell"`  // items of those who asked
+	Heard int       `json:"heard"` // people heard after it was done: a possible regression
 }
 
 type edgeCase struct {
@@ -143,6 +152,11 @@ func cut(b brief.Brief, share float64) brief.Brief {
 	full := b
 	b.Need, b.Quotes, b.EdgeCases, b.Questions = part(b.Need, share), part(b.Quotes, share), part(b.EdgeCases, share), part(b.Questions, share)
 	b.Opposed = part(b.Opposed, share)
+	if b.Done != nil {
+		done := *b.Done
+		done.Tell, done.Again = part(done.Tell, share), part(done.Again, share)
+		b.Done = &done
+	}
 	b.Asking.People, b.Clusters, b.Suggested = part(b.Asking.People, share), part(b.Clusters, share), part(b.Suggested, share)
 	b.Omitted.Quotes += len(full.Need) + len(full.Quotes) + len(full.Opposed) + len(full.Questions) - len(b.Need) - len(b.Quotes) - len(b.Opposed) - len(b.Questions)
 	b.Omitted.EdgeCases += len(full.EdgeCases) - len(b.EdgeCases)
@@ -169,6 +183,15 @@ func contextData(f *fence.Fence, h head, t read.TicketHead, b brief.Brief) conte
 	}
 	for _, q := range b.Questions {
 		out.Quotes = append(out.Quotes, wordsOf(f, "question", q))
+	}
+	if b.Done != nil {
+		out.Done = &closing{At: b.Done.At, Tell: []string{}, Heard: b.Done.Heard}
+		for _, a := range b.Done.Tell {
+			out.Done.Tell = append(out.Done.Tell, a.Item)
+		}
+		for _, q := range b.Done.Again {
+			out.Quotes = append(out.Quotes, wordsOf(f, "after_done", q))
+		}
 	}
 	for _, e := range b.EdgeCases {
 		out.EdgeCases = append(out.EdgeCases, edgeCase{e.Facet, f.Inline(e.Value), e.Voices, e.Quote.Item})

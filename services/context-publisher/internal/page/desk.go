@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/picture"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/read"
 )
@@ -13,6 +14,10 @@ import (
 // Desk answers what only people at the page ask of a workspace: what waits for them, how
 // things flow, and what is drawn.
 type Desk interface {
+	Facets(ctx context.Context, workspace string) (read.Facets, error)
+	Similar(ctx context.Context, workspace, cluster string, limit int) ([]read.Similar, error)
+	Facts(ctx context.Context, workspace, cluster string) ([]read.Fact, error)
+	Revisions(ctx context.Context, workspace string, tracker feedback.Tracker, key string) ([]read.Revision, error)
 	Suggestions(ctx context.Context, workspace string, limit int) ([]read.Suggestion, error)
 	Alike(ctx context.Context, workspace string, limit int) ([]read.Pair, error)
 	Decisions(ctx context.Context, workspace string, limit int, cursor string) (read.Page[read.Decision], error)
@@ -25,6 +30,7 @@ type Desk interface {
 const (
 	askedSuggestions = 50
 	askedPairs       = 5
+	askedSimilar     = 40
 	drawnDays        = 60
 )
 

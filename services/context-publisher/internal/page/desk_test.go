@@ -15,6 +15,28 @@ import (
 // desk holds one of everything for acme, with hostile words, and nothing for others.
 type desk struct{ cluster string }
 
+func (d desk) Facets(_ context.Context, ws string) (read.Facets, error) {
+	if ws != "acme" {
+		return read.Facets{}, nil
+	}
+	return read.Facets{Areas: []string{"export", "<b>"}, Segments: []string{"enterprise"}}, nil
+}
+
+func (d desk) Similar(context.Context, string, string, int) ([]read.Similar, error) {
+	return []read.Similar{{End: read.End{ID: feedback.ID("clu", "acme", "Dark mode for night shifts"), Name: apitest.Hostile, Voices: 2}, Similarity: 0.5}}, nil
+}
+
+func (d desk) Facts(context.Context, string, string) ([]read.Fact, error) {
+	return []read.Fact{{Facet: "platform", Value: apitest.Hostile, Item: "itm_1", Voices: 2}}, nil
+}
+
+func (d desk) Revisions(_ context.Context, ws string, _ feedback.Tracker, key string) ([]read.Revision, error) {
+	if ws != "acme" {
+		return nil, nil
+	}
+	return []read.Revision{{Revision: 2, Material: true, Lines: []string{"2 new voices"}, At: apitest.Now}, {Revision: 1, At: apitest.Now}}, nil
+}
+
 func (d desk) Suggestions(_ context.Context, ws string, _ int) ([]read.Suggestion, error) {
 	if ws != "acme" {
 		return nil, nil

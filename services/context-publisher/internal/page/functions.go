@@ -12,6 +12,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/pkg/rank"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/brief"
+	"github.com/throughline-dev/throughline/services/context-publisher/internal/read"
 )
 
 func (p *Page) functions() template.FuncMap {
@@ -29,14 +30,24 @@ func (p *Page) functions() template.FuncMap {
 		"sum":    func(b *brief.Brief) string { return brief.Sum(*b) },
 		"two":    func(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) },
 		"count":  count,
-		"trend":  trend,
-		"level":  level,
-		"bars":   bars,
-		"terms":  terms,
-		"legend": legend,
-		"kind":   func(k feedback.Kind) string { return kinds[k] },
-		"words":  func(s string) string { return strings.ReplaceAll(s, "_", " ") },
-		"lag":    func(ms int64) string { return ago(time.Duration(ms) * time.Millisecond) },
+		"need":   need,
+		"less":   func(a, b int) int { return a - b },
+		"before": func(revision uint64) uint64 { return revision - 1 },
+		"other": func(e read.Event) string { // a rename has the old name there
+			if strings.HasPrefix(e.Other, "clu_") {
+				return e.Other
+			}
+			return ""
+		},
+		"percent": func(share float64) string { return strconv.Itoa(int(math.Round(100*share))) + " %" },
+		"trend":   trend,
+		"level":   level,
+		"bars":    bars,
+		"terms":   terms,
+		"legend":  legend,
+		"kind":    func(k feedback.Kind) string { return kinds[k] },
+		"words":   func(s string) string { return strings.ReplaceAll(s, "_", " ") },
+		"lag":     func(ms int64) string { return ago(time.Duration(ms) * time.Millisecond) },
 		"formula": func() string {
 			return rank.Formula
 		},
@@ -87,6 +98,24 @@ func count(n any, one, many string) string {
 		return s + " " + many
 	}
 	return "1 " + one
+}
+
+// need says what a term alone would have to become.
+func need(n rank.Need) string {
+	now, needed := strconv.FormatFloat(n.Now, 'f', 1, 64), strconv.FormatFloat(n.Needed, 'f', 1, 64)
+	switch n.Term {
+	case "reach":
+		return "a reach of " + needed + " instead of " + now
+	case "worth":
+		return brief.Amount(brief.Money{Amount: n.Needed}) + " a year behind it instead of " + brief.Amount(brief.Money{Amount: n.Now})
+	case "severity", "churn":
+		share := func(x float64) string { return strconv.Itoa(int(math.Ceil(100*x))) + " %" }
+		if n.Term == "churn" {
+			return share(n.Needed) + " who speak of leaving instead of " + share(n.Now)
+		}
+		return "a severity of " + share(n.Needed) + " instead of " + share(n.Now)
+	}
+	return n.Term + " of " + needed + " instead of " + now
 }
 
 // trend names a momentum, the weighted term of the rank.

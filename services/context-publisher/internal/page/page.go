@@ -94,18 +94,20 @@ func (p *Page) Register(mux *http.ServeMux) {
 	mux.Handle("POST /login", guarded(http.HandlerFunc(p.login)))
 	mux.Handle("POST /logout", guarded(http.HandlerFunc(p.logout)))
 	for pattern, view := range map[string]func(*request) error{
-		"GET /{$}":                     p.roadmap,
-		"GET /clusters/{id}":           p.cluster,
-		"GET /tickets":                 p.tickets,
-		"GET /tickets/{tracker}/{key}": p.ticket,
-		"GET /feedback":                p.feedback,
-		"GET /feedback/{id}":           p.feedbackItem,
-		"GET /inbox":                   p.inbox,
-		"GET /decisions":               p.decisions,
-		"GET /connections":             p.connections,
-		"GET /operations":              p.operations,
-		"GET /digest":                  p.digestToday,
-		"GET /digest/{date}":           p.digest,
+		"GET /{$}":                             p.roadmap,
+		"GET /clusters/{id}":                   p.cluster,
+		"GET /clusters/{id}/why":               p.why,
+		"GET /tickets":                         p.tickets,
+		"GET /tickets/{tracker}/{key}":         p.ticket,
+		"GET /tickets/{tracker}/{key}/compare": p.compare,
+		"GET /feedback":                        p.feedback,
+		"GET /feedback/{id}":                   p.feedbackItem,
+		"GET /inbox":                           p.inbox,
+		"GET /decisions":                       p.decisions,
+		"GET /connections":                     p.connections,
+		"GET /operations":                      p.operations,
+		"GET /digest":                          p.digestToday,
+		"GET /digest/{date}":                   p.digest,
 	} {
 		mux.Handle(pattern, guarded(p.signedIn(access.Read, view)))
 	}

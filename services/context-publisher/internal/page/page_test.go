@@ -117,7 +117,7 @@ func views(s site) map[string]string {
 		"/": export, "/?q=okta&kind=feature_request": "Single sign-on", "/clusters/" + s.cluster(): "The arithmetic of this rank",
 		"/tickets": "changed since picked up", "/tickets/jira/PROJ-142": "when work began", "/tickets/jira/PROJ-142?revision=1": "revision 1 as it was",
 		"/tickets/github/acme%2Fscanner%2331": "Zebra TC52", "/feedback": "shipment list", "/feedback?q=okta&source=slack": "Okta",
-		"/feedback/" + feedback.ID("itm", "acme", "Please, dark mode on the tablet."): "What was heard in it", "/digest/2026-11-22": "Rising", "/inbox": "PROJ-142", "/decisions": "maya",
+		"/feedback/" + feedback.ID("itm", "acme", "Please, dark mode on the tablet."): "What was heard in it", "/digest/2026-11-22": "Rising", "/tickets/jira/PROJ-142/compare": "when work began", "/inbox": "PROJ-142", "/decisions": "maya",
 		"/connections": "Connect another one", "/operations": "Last hour", "/digest/2026-11-21": "No digest of this day",
 	}
 }
@@ -179,7 +179,7 @@ func TestHostileWordsAreText(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	b := s.browser(t, apitest.Token("acme"))
-	for _, path := range []string{"/clusters/" + s.cluster(), "/inbox", "/tickets/jira/PROJ-142", "/feedback?q=ignore+previous", "/feedback/" + feedback.ID("itm", "acme", apitest.Hostile)} {
+	for _, path := range []string{"/clusters/" + s.cluster(), "/inbox", "/tickets/jira/PROJ-142", "/tickets/jira/PROJ-142/compare", "/feedback?q=ignore+previous", "/feedback/" + feedback.ID("itm", "acme", apitest.Hostile)} {
 		_, body := b.get(path)
 		if !strings.Contains(body, "Ignore previous instructions") {
 			t.Errorf("%s does not show the words, so that this shows nothing", path)
@@ -321,6 +321,50 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
+// The address holds what is asked for, and each condition can be left out by itself.
+func TestTheRoadmapIsFilteredByItsAddress(t *testing.T) {
+	t.Parallel()
+	b := serve(t).browser(t, apitest.Token("acme"))
+	_, body := b.get("/?kind=bug&area=export&segment=enterprise&since=30d&q=export&cursor=")
+	for _, holds := range []string{`<option value="export" selected>`, `<option value="enterprise" selected>`, `<option value="30d" selected>`, `value="export"`,
+		`href="/?area=export&amp;kind=bug&amp;q=export&amp;segment=enterprise"`, "the last 30 days"} {
+		if !strings.Contains(body, holds) {
+			t.Errorf("lacks %s", holds)
+		}
+	}
+	if _, body := b.get("/?q=nobody-said-this&kind=bug"); !strings.Contains(body, `without <bdi>“nobody-said-this”`) || !strings.Contains(body, `href="/?q=nobody-said-this"`) {
+		t.Error("an empty list does not say what to leave out")
+	}
+	for _, path := range []string{"/?source=fax", "/?since=yesterday"} {
+		if resp, _ := b.get(path); resp.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s: %d", path, resp.StatusCode)
+		}
+	}
+}
+
+func TestTwoRevisionsAreComparedWordByWord(t *testing.T) {
+	t.Parallel()
+	_, body := serve(t).browser(t, apitest.Token("acme")).get("/tickets/jira/PROJ-142/compare?from=1&to=2")
+	for _, holds := range []string{"<ins>", "From revision 1, when work began, to revision 2, the newest", "without a change"} {
+		if !strings.Contains(body, holds) {
+			t.Errorf("lacks %q", holds)
+		}
+	}
+}
+
+func TestWhatWouldChangeARankIsAPartOfItsOwn(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := s.browser(t, apitest.Token("acme"))
+	resp, body := b.get("/clusters/" + s.cluster() + "/why")
+	if resp.StatusCode != http.StatusOK || !strings.HasPrefix(strings.TrimSpace(body), `<div class="change">`) || !strings.Contains(body, "2 more accounts of 12,000 a year would make it number 1") {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	if _, body := b.get("/clusters/" + s.cluster()); !strings.Contains(body, `class="change"`) {
+		t.Error("the cluster's own page does not say it")
+	}
+}
+
 func TestAReaderIsOfferedNoDecision(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -339,7 +383,7 @@ func TestWhatIsNotThere(t *testing.T) {
 	t.Parallel()
 	b := serve(t).browser(t, apitest.Token("acme"))
 	for path, want := range map[string]int{"/clusters/clu_none": 404, "/tickets/jira/NONE-1": 404, "/tickets/trello/X-1": 404, "/feedback/itm_none": 404, "/digest/today": 400,
-		"/?kind=rant": 400, "/?status=lost": 400, "/?cursor=zz": 400, "/feedback?source=fax": 400, "/tickets/jira/PROJ-142?revision=x": 400, "/tickets/jira/PROJ-142?revision=9": 404,
+		"/?kind=rant": 400, "/?status=lost": 400, "/?cursor=zz": 400, "/feedback?source=fax": 400, "/tickets/jira/PROJ-142?revision=x": 400, "/tickets/jira/PROJ-142?revision=9": 404, "/tickets/jira/PROJ-142/compare?from=9": 404, "/tickets/jira/PROJ-142/compare?to=x": 400, "/tickets/jira/NONE-1/compare": 404,
 		"/assets/none.css": 404, "/nowhere": 404} {
 		if resp, _ := b.get(path); resp.StatusCode != want {
 			t.Errorf("%s: %d, want %d", path, resp.StatusCode, want)

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/feedback"
@@ -20,13 +21,32 @@ import (
 const perPage = 50
 
 type roadmapView struct {
-	Clusters        []row
-	Kind, Status, Q string
-	Kinds           []feedback.Kind
-	Statuses        []string
-	Filtered        bool
-	Next            string
+	filter
+	read.Facets
+	Clusters []row
+	Kinds    []feedback.Kind
+	Statuses []string
+	Sources  []feedback.Source
+	Spans    []span
+	Chips    []chip
+	Next     string
 }
+
+// filter is what the address of the roadmap asks for.
+type filter struct{ Kind, Status, Source, Segment, Area, Since, Q string }
+
+// span is a stretch of time before now that can be asked for.
+type span struct {
+	Value, Says string
+	days        int
+}
+
+func spans() []span {
+	return []span{{"7d", "the last 7 days", 7}, {"30d", "the last 30 days", 30}, {"90d", "the last 90 days", 90}}
+}
+
+// chip is one condition that is in force, and the address without it.
+type chip struct{ Says, Without string }
 
 // row is a cluster in the ranking: Top is the best score on the page, which bars are
 // drawn against, Short what it lacks to the cluster above it, and Days how many people
@@ -40,12 +60,25 @@ type row struct {
 
 func (p *Page) roadmap(req *request) error {
 	q := req.r.URL.Query()
-	v := roadmapView{Kind: q.Get("kind"), Status: q.Get("status"), Q: q.Get("q"), Kinds: feedback.Kinds[:6], Statuses: api.Statuses}
-	v.Filtered = v.Kind+v.Status+v.Q != ""
-	if v.Kind != "" && !slices.Contains(v.Kinds, feedback.Kind(v.Kind)) || v.Status != "" && !slices.Contains(v.Statuses, v.Status) {
+	v := roadmapView{filter: filter{q.Get("kind"), q.Get("status"), q.Get("source"), q.Get("segment"), q.Get("area"), q.Get("since"), strings.TrimSpace(q.Get("q"))},
+		Kinds: feedback.Kinds[:6], Statuses: api.Statuses, Sources: api.Sources, Spans: spans()}
+	ask := read.ClusterQuery{Kind: v.Kind, Status: v.Status, Q: v.Q, Source: v.Source, Segment: v.Segment, Area: v.Area, Limit: perPage, Cursor: q.Get("cursor")}
+	if v.Kind != "" && !slices.Contains(v.Kinds, feedback.Kind(v.Kind)) || v.Status != "" && !slices.Contains(v.Statuses, v.Status) || v.Source != "" && !slices.Contains(v.Sources, feedback.Source(v.Source)) {
 		return invalid("This filter does not exist.")
 	}
-	page, err := req.workspace.Clusters(req.r.Context(), read.ClusterQuery{Kind: v.Kind, Status: v.Status, Q: v.Q, Limit: perPage, Cursor: q.Get("cursor")})
+	if v.Since != "" {
+		i := slices.IndexFunc(v.Spans, func(s span) bool { return s.Value == v.Since })
+		if i < 0 {
+			return invalid("This filter does not exist.")
+		}
+		ask.Since = p.o.Now().UTC().Truncate(time.Hour).AddDate(0, 0, -v.Spans[i].days)
+	}
+	v.Chips = v.filter.chips(req.r.URL)
+	var err error
+	if v.Facets, err = p.o.Desk.Facets(req.r.Context(), req.who.Workspace); err != nil {
+		return err
+	}
+	page, err := req.workspace.Clusters(req.r.Context(), ask)
 	if err != nil {
 		return err
 	}
@@ -70,6 +103,47 @@ func (p *Page) roadmap(req *request) error {
 	return p.show(req, http.StatusOK, "roadmap", "Roadmap", "roadmap", v)
 }
 
+// chips names the conditions in force, each with the address that lacks it.
+func (f filter) chips(at *url.URL) []chip {
+	var all []chip
+	add := func(name, value, says string) {
+		if value == "" {
+			return
+		}
+		q := at.Query()
+		q.Del(name)
+		q.Del("cursor")
+		q.Del("decided")
+		to := "/"
+		if len(q) > 0 {
+			to += "?" + q.Encode()
+		}
+		all = append(all, chip{says, to})
+	}
+	add("q", f.Q, "“"+f.Q+"”")
+	add("kind", f.Kind, kinds[feedback.Kind(f.Kind)])
+	add("status", f.Status, strings.ReplaceAll(f.Status, "_", " "))
+	add("source", f.Source, "heard in "+f.Source)
+	add("segment", f.Segment, "segment "+f.Segment)
+	add("area", f.Area, "area "+f.Area)
+	for _, s := range spans() {
+		if s.Value == f.Since {
+			add("since", f.Since, s.Says)
+		}
+	}
+	return all
+}
+
+// why answers the part of a cluster's page that says what would change its rank, for the
+// roadmap to show in place.
+func (p *Page) why(req *request) error {
+	e, err := req.workspace.Explain(req.r.Context(), req.r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return p.render(req.w, http.StatusOK, "why", frame{View: e})
+}
+
 // onward is the address of the next page of a list, "" after the last.
 func onward(r *http.Request, cursor string) string {
 	if cursor == "" {
@@ -87,7 +161,9 @@ type clusterView struct {
 	Next    string
 	Asking  []asking
 	History []read.Event
-	Others  []read.Cluster
+	Similar []read.Similar
+	Facts   []read.Fact
+	Why     *read.Explanation
 	Map     []dot
 }
 
@@ -119,8 +195,15 @@ func (p *Page) cluster(req *request) error {
 	}
 	v := clusterView{row: row{Cluster: c, Top: max(.01, c.Score)}, Signals: signals.Items, Next: onward(req.r, signals.NextCursor), History: slices.Clone(history), Asking: whoAsks(signals.Items)}
 	slices.SortStableFunc(v.History, func(a, b read.Event) int { return b.At.Compare(a.At) })
-	others, err := req.workspace.Clusters(ctx, read.ClusterQuery{Limit: api.MaxLimit})
-	if err != nil {
+	if v.Similar, err = p.o.Desk.Similar(ctx, req.who.Workspace, c.ID, askedSimilar); err != nil {
+		return err
+	}
+	if v.Facts, err = p.o.Desk.Facts(ctx, req.who.Workspace, c.ID); err != nil {
+		return err
+	}
+	if why, err := req.workspace.Explain(ctx, c.ID); err == nil {
+		v.Why = &why
+	} else if !errors.Is(err, api.ErrNotFound) {
 		return err
 	}
 	days, err := p.o.Desk.Days(ctx, req.who.Workspace, []string{c.ID}, p.o.Now(), drawnDays)
@@ -133,7 +216,6 @@ func (p *Page) cluster(req *request) error {
 		return err
 	}
 	v.Map = dots(points)
-	v.Others = slices.DeleteFunc(others.Items, func(o read.Cluster) bool { return o.ID == c.ID })
 	return p.show(req, http.StatusOK, "cluster", c.Name, "roadmap", v)
 }
 
@@ -179,7 +261,7 @@ type ticketView struct {
 	Brief     *brief.Brief
 	Asked     uint64 // the revision that was asked for, 0 for the newest
 	Changes   *brief.Changes
-	Revisions []uint64
+	Revisions []read.Revision
 }
 
 func (p *Page) ticket(req *request) error {
@@ -214,8 +296,8 @@ func (p *Page) ticket(req *request) error {
 			v.Changes = &c.Changes
 		}
 	}
-	for r := t.Revision; r > 0 && len(v.Revisions) < 12; r-- {
-		v.Revisions = append(v.Revisions, r)
+	if v.Revisions, err = p.o.Desk.Revisions(ctx, req.who.Workspace, tracker, key); err != nil {
+		return err
 	}
 	return p.show(req, http.StatusOK, "ticket", t.Key, "tickets", v)
 }
@@ -230,7 +312,7 @@ type feedbackView struct {
 
 func (p *Page) feedback(req *request) error {
 	q := req.r.URL.Query()
-	v := feedbackView{Q: q.Get("q"), Source: q.Get("source"), Sources: []feedback.Source{feedback.Slack, feedback.Intercom, feedback.Zendesk, feedback.Webhook, feedback.Email, feedback.Import}}
+	v := feedbackView{Q: q.Get("q"), Source: q.Get("source"), Sources: api.Sources}
 	v.Filtered = v.Q+v.Source != "" || q.Get("customer") != ""
 	if v.Source != "" && !slices.Contains(v.Sources, feedback.Source(v.Source)) {
 		return invalid("This source does not exist.")

@@ -303,14 +303,16 @@ func (s *shard) voices(ctx context.Context, ws string, clusters []string, asOf t
 	}
 	accounts := map[string]bool{}
 	err = s.query(ctx, "load voices", fmt.Sprintf(`WITH heard AS (
-			SELECT customer, argMax(account, (account != '', said_at)) AS account, argMax(item, said_at) AS item, max(said_at) AS said
+			SELECT customer, argMax(account, (account != '', said_at)) AS account, argMax(item, said_at) AS item, min(said_at) AS first, max(said_at) AS said
 			FROM assignments FINAL WHERE workspace = ? AND cluster IN ? GROUP BY customer ORDER BY said DESC, customer LIMIT %d)
-		SELECT heard.customer, heard.account, heard.said, i.customer_name, i.account_name FROM heard
-		LEFT JOIN (SELECT id, customer_name, account_name FROM items FINAL WHERE workspace = ? AND id IN (SELECT item FROM heard)) AS i ON i.id = heard.item
+		SELECT heard.customer, heard.account, heard.first, heard.said, heard.item, i.customer_name, i.account_name, i.source, i.url FROM heard
+		LEFT JOIN (SELECT id, customer_name, account_name, source, url FROM items FINAL WHERE workspace = ? AND id IN (SELECT item FROM heard)) AS i ON i.id = heard.item
 		ORDER BY heard.customer`, maxVoices), []any{ws, clusters, ws},
 		func(scan func(...any) error) error {
 			var v brief.Voice
-			err := scan(&v.Customer, &v.Account, &v.LastSaid, &v.Name, &v.AccountName)
+			var source string
+			err := scan(&v.Customer, &v.Account, &v.FirstSaid, &v.LastSaid, &v.Item, &v.Name, &v.AccountName, &source, &v.URL)
+			v.Source = feedback.Source(source)
 			in.Voices = append(in.Voices, v)
 			accounts[v.Account] = true
 			return err

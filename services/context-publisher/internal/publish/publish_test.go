@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,12 +15,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/throughline-dev/throughline/pkg/broker"
 	"github.com/throughline-dev/throughline/pkg/broker/brokertest"
 	"github.com/throughline-dev/throughline/pkg/bus"
 	"github.com/throughline-dev/throughline/pkg/bus/bustest"
 	"github.com/throughline-dev/throughline/pkg/embed"
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/feedback"
+	"github.com/throughline-dev/throughline/pkg/store"
 	"github.com/throughline-dev/throughline/pkg/store/storetest"
 	"github.com/throughline-dev/throughline/pkg/vendortest"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/brief"
@@ -29,7 +33,16 @@ import (
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/worldtest"
 )
 
-func TestMain(m *testing.M) { storetest.Main(m) }
+func TestMain(m *testing.M) {
+	if servers := os.Getenv(childVariable); servers != "" {
+		if err := child(servers); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	storetest.Main(m)
+}
 
 // clock is a clock that a test turns.
 type clock struct{ nanos atomic.Int64 }
@@ -42,6 +55,7 @@ type bench struct {
 	*worldtest.World
 	bus     *bus.Bus
 	jira    *vendortest.Jira
+	jiraURL string
 	read    *read.Reader
 	decide  *decide.Decider
 	clock   *clock
@@ -54,8 +68,19 @@ var said = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
 
 func setUp(t *testing.T) *bench {
 	t.Helper()
-	b := loud(t)
-	db := storetest.New(t)
+	return over(t, brokertest.New(t), storetest.New(t))
+}
+
+// over is a bench over a broker and a store.
+func over(t *testing.T, server *broker.Server, db *store.DB) *bench {
+	t.Helper()
+	b, err := bus.New(brokertest.Dial(t, server), bus.Options{Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Registerer: prometheus.NewRegistry(), Syncer: server})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	jira := vendortest.NewJira(vendortest.JiraOptions{Email: "bot@acme.example", APIToken: "jira-token"})
 	url, err := jira.Listen("127.0.0.1:0")
 	if err != nil {
@@ -70,7 +95,7 @@ func setUp(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &bench{World: worldtest.New("acme", db, b), bus: b, jira: jira, read: r, clock: &clock{}, tracker: writes}
+	x := &bench{World: worldtest.New("acme", db, b), bus: b, jira: jira, jiraURL: url, read: r, clock: &clock{}, tracker: writes}
 	x.clock.nanos.Store(said.Add(48 * time.Hour).UnixNano())
 	if x.decide, err = decide.New(t.Context(), b, db, x.clock.now); err != nil {
 		t.Fatal(err)
@@ -147,15 +172,20 @@ func (x *bench) revised(t *testing.T) event.Brief {
 // until waits for a condition, checked whenever a settled moment may have come.
 func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(30 * time.Second)
+	within(t, 30*time.Second, what, holds)
+}
+
+func within(t *testing.T, most time.Duration, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(most)
 	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
+	tick := time.NewTicker(most / 1000)
 	defer tick.Stop()
 	for !holds() {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			t.Fatalf("not within 30 s: %s", what)
+			t.Fatalf("not within %s: %s", most, what)
 		}
 	}
 }
@@ -163,17 +193,17 @@ func until(t *testing.T, what string, holds func() bool) {
 // quiet waits until every event that was published is settled.
 func (x *bench) quiet(t *testing.T) {
 	t.Helper()
-	n := feedback.Shard("acme")
-	until(t, "every event is settled", func() bool {
-		for _, d := range []struct{ stream, durable string }{
-			{bus.Tickets, bus.PublisherTickets}, {bus.Worlds, bus.PublisherWorlds}, {bus.Signals, publish.Decisions}, {bus.Briefs, bus.PublisherBriefs},
-		} {
-			if bustest.Pending(t, x.bus, d.stream, fmt.Sprintf("%s-%02d", d.durable, n)) > 0 {
-				return false
-			}
+	until(t, "every event is settled", func() bool { return x.settled(t) })
+}
+
+func (x *bench) settled(t *testing.T) bool {
+	t.Helper()
+	for _, n := range x.left(t) {
+		if n > 0 {
+			return false
 		}
-		return true
-	})
+	}
+	return true
 }
 
 func (x *bench) exports(t *testing.T) {
@@ -305,6 +335,89 @@ func TestAMoveToInProgressPinsTheRevisionAndLaterChangesAreTold(t *testing.T) {
 	x.quiet(t)
 	if detail, err = x.read.Ticket(t.Context(), "acme", feedback.Jira, "PROJ-1"); err != nil || detail.Title != exports.Title || detail.Category != feedback.InProgress {
 		t.Errorf("an older version won: %q %s (%v)", detail.Title, detail.Category, err)
+	}
+}
+
+func TestTheClustererIsToldHowFarTheTicketOfAClusterIs(t *testing.T) {
+	t.Parallel()
+	x := setUp(t)
+	x.exports(t)
+	told := bustest.Collect(t, x.bus, bus.Signals, "attached.*.acme")
+	next := func() event.Attached {
+		t.Helper()
+		a, err := event.Payload[event.Attached](bustest.Await(t, told).Envelope)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	x.start()
+	x.ticket(t, event.TicketCreated, exports)
+	if a := next(); a.Category != feedback.Open || !slices.Equal(a.Clusters, []string{"clu_exports"}) || a.Ticket != "PROJ-1" {
+		t.Errorf("first told %+v", a)
+	}
+	x.ticket(t, event.TicketEdited, exports) // nothing new: nothing is told
+	started := exports
+	started.Version, started.Status, started.Category = 2, "In Progress", feedback.InProgress
+	x.ticket(t, event.TicketMoved, started)
+	if a := next(); a.Category != feedback.InProgress || !a.At.Equal(said.Add(2*time.Second)) {
+		t.Errorf("after the move told %+v", a)
+	}
+	x.quiet(t)
+	if _, err := x.decide.Decide(t.Context(), feedback.Decision{Workspace: "acme", Action: feedback.Reject, Cluster: "clu_exports", Tracker: feedback.Jira, Ticket: "PROJ-1", By: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	if a := next(); len(a.Clusters) != 0 {
+		t.Errorf("after a rejection told %+v", a)
+	}
+}
+
+func TestADoneTicketSaysWhomToTellAndThenWhatWasHeardAgain(t *testing.T) {
+	t.Parallel()
+	x := setUp(t)
+	x.exports(t)
+	x.start()
+	move := func(version int64, status string, category feedback.StatusCategory) {
+		t.Helper()
+		to := exports
+		to.Version, to.Status, to.Category = version, status, category
+		x.ticket(t, event.TicketMoved, to)
+		x.revised(t)
+		x.quiet(t)
+	}
+	has := func(when string, want ...string) {
+		t.Helper()
+		text := x.own("PROJ-1")[0].Text
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s the block lacks %q: %s", when, w, text)
+			}
+		}
+	}
+	x.ticket(t, event.TicketCreated, exports)
+	x.revised(t)
+	// A version is the second after what was said first: done an hour after the last of it.
+	done := int64(2 * 60 * 60)
+	move(done, "Done", feedback.Done)
+	has("done,", "To be told that it is done", "Ingrid Solvang, Nordhaven Retail (Enterprise, 48,000 EUR a year), zendesk (1)", brief.Reply)
+	if strings.Contains(x.own("PROJ-1")[0].Text, "Possible regression") {
+		t.Error("a regression before anybody spoke")
+	}
+
+	x.clock.forward(time.Minute)
+	x.Say(t, worldtest.Saying{Cluster: "clu_exports", Customer: "Gethin Prosser", Account: "a5", At: said.Add(48 * time.Hour), Severity: 0.9,
+		Text: "CSV export stops again on large boards since version 9.1.0."})
+	if again := x.revised(t); !again.Material || !strings.Contains(strings.Join(again.Changes, "\n"), "possible regression: 1 person") {
+		t.Errorf("the revision tells %v", again.Changes)
+	}
+	x.quiet(t)
+	has("heard again,", "Possible regression", "1 person spoke of it", "since version 9.1.0", "What changed since")
+
+	x.clock.forward(time.Minute)
+	move(done+60, "Blocked", feedback.Open)
+	has("reopened and blocked,", "What changed since", "since version 9.1.0")
+	if text := x.own("PROJ-1")[0].Text; strings.Contains(text, "To be told") || len(x.own("PROJ-1")) != 1 {
+		t.Errorf("an open ticket says whom to tell: %s", text)
 	}
 }
 
@@ -555,18 +668,6 @@ func TestWithdrawnWordsLeaveEveryRevision(t *testing.T) {
 	if text := x.own("PROJ-1")[0].Text; strings.Contains(text, "Firefox") {
 		t.Error("the block still shows withdrawn words")
 	}
-}
-
-func loud(t *testing.T) *bus.Bus {
-	srv := brokertest.New(t)
-	b, err := bus.New(brokertest.Dial(t, srv), bus.Options{Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Registerer: prometheus.NewRegistry(), Syncer: srv})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Ensure(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 func TestATicketIsOfferedALargeClusterThatAFewQuotesNearItAreIn(t *testing.T) {

@@ -42,11 +42,11 @@ func (s *shard) refreshLocked(ctx context.Context, a address, also []string, acc
 			return err
 		}
 		next := st
-		next.Due, next.AcceptedAt, next.Also = time.Time{}, time.Time{}, nil
+		next.Due, next.AcceptedAt, next.Also, next.Mark = time.Time{}, time.Time{}, nil, ""
 		if acceptedAt.IsZero() || !st.AcceptedAt.IsZero() && st.AcceptedAt.Before(acceptedAt) {
 			acceptedAt = st.AcceptedAt
 		}
-		revised, err := s.revise(ctx, a, st, &next, union(st.Also, also), published, acceptedAt)
+		revised, answers, err := s.revise(bus.Resume(ctx, st.Mark), a, st, &next, union(st.Also, also), published, acceptedAt)
 		if errors.Is(err, errNoTicket) {
 			return nil
 		}
@@ -62,6 +62,9 @@ func (s *shard) refreshLocked(ctx context.Context, a address, also []string, acc
 					return err
 				}
 			}
+		}
+		if err := s.tell(ctx, a, &next, answers, acceptedAt); err != nil {
+			return err
 		}
 		if _, err := s.tickets.Put(ctx, key, next, revision); errors.Is(err, keyed.ErrConflict) {
 			continue
@@ -80,37 +83,41 @@ func (s *shard) refreshLocked(ctx context.Context, a address, also []string, acc
 }
 
 // revise scores the ticket's clusters, writes the attachments that changed and, where the
-// brief says something new, writes and publishes a revision; next then holds it.
-func (s *shard) revise(ctx context.Context, a address, st keyed.Ticket, next *keyed.Ticket, also []string, published uint64, acceptedAt time.Time) (bool, error) {
+// brief says something new, writes and publishes a revision; next then holds it. It also
+// returns the clusters that the ticket is the answer to.
+func (s *shard) revise(ctx context.Context, a address, st keyed.Ticket, next *keyed.Ticket, also []string, published uint64, acceptedAt time.Time) (bool, []string, error) {
 	t, at, err := s.load(ctx, a)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	position, asOf, err := s.watermark(ctx, a.workspace)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	known, err := s.attached(ctx, a)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	matcher, err := s.matcher(ctx, a.workspace, position)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	matches, err := s.match(ctx, a, t, at, st.Rulings, known, also, matcher)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	if changed(known, matches) {
 		next.Writes++
 		if err := s.writeAttachments(ctx, a, next.Writes, matches, known); err != nil {
-			return false, err
+			return false, nil, err
 		}
 	}
 	in, err := s.input(ctx, t, matches, position, asOf)
 	if err != nil {
-		return false, err
+		return false, nil, err
+	}
+	if t.Category == feedback.Done {
+		in.DoneAt = next.Since
 	}
 	in.Relevance = make(map[string]float64, len(in.Signals))
 	for _, g := range in.Signals {
@@ -118,23 +125,23 @@ func (s *shard) revise(ctx context.Context, a address, st keyed.Ticket, next *ke
 	}
 	b := brief.Build(in)
 	if b.Hash == st.Hash {
-		return false, nil
+		return false, answering(matches), nil
 	}
 	old, _, err := s.stored(ctx, a, st.Revision)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	b.Revision = max(st.Revision, published) + 1
 	gone, err := read.Withdrawn(ctx, s.Store, a.workspace, old)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	changes := brief.Diff(old, b, gone)
 	next.Revision, next.Hash, next.WroteAt = b.Revision, b.Hash, s.Now()
 	if err := s.writeBrief(ctx, a, b, changes); err != nil {
-		return false, err
+		return false, nil, err
 	}
-	return true, s.publish(ctx, a, b, changes, acceptedAt)
+	return true, answering(matches), s.publish(ctx, a, b, changes, acceptedAt)
 }
 
 // match scores clusters for a ticket: those near it, those that name it, those attached

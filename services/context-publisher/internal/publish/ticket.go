@@ -61,8 +61,11 @@ func (s *shard) ticket(ctx context.Context, m bus.Message) error {
 		}
 		if st.Moved != t.Version {
 			st.Moved, st.MovedAt = t.Version, st.Revision
-			if t.Category == feedback.InProgress {
+			switch t.Category {
+			case feedback.InProgress:
 				st.PickedUp, st.PickedUpAt = st.Revision, t.UpdatedAt
+			case feedback.Done:
+				st.DoneAt = st.Revision
 			}
 		}
 		return func(ctx context.Context) error { return s.move(ctx, t, previous, st.MovedAt) }
@@ -80,6 +83,9 @@ func (s *shard) admit(ctx context.Context, a address, t feedback.Ticket) (after,
 			return st, st, err
 		}
 		before := st
+		if st.Category != t.Category {
+			st.Since = t.UpdatedAt
+		}
 		st.Workspace, st.Tracker, st.Key, st.Connection = t.Workspace, t.Tracker, t.Key, t.Connection
 		st.Version, st.Status, st.Category = t.Version, t.Status, t.Category
 		st.Closed = t.Deleted || t.Restricted
@@ -157,6 +163,9 @@ func (s *shard) close(ctx context.Context, a address, t feedback.Ticket, origin 
 			return bus.Permanent(err)
 		}
 		if _, err := s.Bus.Publish(ctx, bus.Subject("briefs", a.workspace), e); err != nil {
+			return err
+		}
+		if err := s.tell(ctx, a, &next, nil, origin.AcceptedAt); err != nil {
 			return err
 		}
 		if _, err := s.tickets.Put(ctx, key, next, revision); errors.Is(err, keyed.ErrConflict) {

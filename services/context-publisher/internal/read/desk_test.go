@@ -132,3 +132,25 @@ func TestFlowDaysAndPointsAreOfOneWorkspace(t *testing.T) {
 		t.Error("another workspace sees the points")
 	}
 }
+
+func TestTheHistoryOfABriefIsOfATicketThatIsOpenToAll(t *testing.T) {
+	t.Parallel()
+	w, r := world(t)
+	tickets := []string{"workspace", "tracker", "key", "restricted", "updated_at", "created_at", "version", "deleted"}
+	insert(t, w, "tickets", tickets, []any{"acme", "jira", "P-1", uint8(0), said, said, uint64(1), uint8(0)}, []any{"acme", "jira", "P-2", uint8(1), said, said, uint64(1), uint8(0)})
+	for _, key := range []string{"P-1", "P-2"} {
+		for revision := range uint64(3) {
+			insert(t, w, "briefs", []string{"workspace", "tracker", "ticket", "revision", "hash", "material", "changes", "body", "position", "created_at"},
+				[]any{"acme", "jira", key, revision + 1, "h", uint8(revision % 2), []string{"1 new voice"}, "{}", uint64(1), said})
+		}
+	}
+	got, err := r.Revisions(t.Context(), "acme", feedback.Jira, "P-1")
+	if err != nil || len(got) != 3 || got[0].Revision != 3 || got[0].Material || !got[1].Material || got[2].Lines[0] != "1 new voice" || !got[0].At.Equal(said) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, of := range [][2]string{{"acme", "P-2"}, {"globex", "P-1"}} {
+		if got, err := r.Revisions(t.Context(), of[0], feedback.Jira, of[1]); err != nil || len(got) != 0 {
+			t.Errorf("%v: %+v, %v", of, got, err)
+		}
+	}
+}

@@ -94,10 +94,16 @@ func (r *Reader) Points(ctx context.Context, ws, cluster string) ([]Point, error
 	if err != nil {
 		return nil, err
 	}
-	rows, err := r.db.Conn().Query(ctx, fmt.Sprintf(`SELECT id, quote, vector FROM signals FINAL
-		WHERE workspace = ? AND id IN (SELECT signal FROM assignments FINAL WHERE workspace = ? AND cluster = ?)
-			AND space = (SELECT space FROM clusters FINAL WHERE workspace = ? AND id = ?)
-		ORDER BY said_at DESC, id LIMIT %d`, mapped), ws, ws, cluster, ws, cluster)
+	places, err := r.assigned(ctx, ws, "cluster = ?", []any{cluster}, fmt.Sprintf("said_at DESC, signal LIMIT %d", mapped))
+	if err != nil || len(places) == 0 {
+		return nil, err
+	}
+	ids := make([]string, len(places))
+	for i, s := range places {
+		ids[i] = s.ID
+	}
+	rows, err := r.db.Conn().Query(ctx, `SELECT id, quote, vector FROM (`+newest("signals", "version", "id, quote, vector, space, said_at")+`)
+		WHERE space = (SELECT space FROM clusters FINAL WHERE workspace = ? AND id = ?) ORDER BY said_at DESC, id`, ws, ids, ws, cluster)
 	if err != nil {
 		return nil, failed("load signals to draw", err)
 	}

@@ -8,6 +8,7 @@
 package read
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/base64"
@@ -40,9 +41,12 @@ func New(ctx context.Context, db *store.DB, b *bus.Bus) (*Reader, error) {
 	return &Reader{db: db, ledger: ledger}, nil
 }
 
-// failed is query.Failed, and ErrNotFound for a row that is not there.
+// failed is query.Failed, ErrNotFound for a row that is not there, and nil for nil.
 func failed(doing string, err error) error {
-	if errors.Is(err, sql.ErrNoRows) {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, sql.ErrNoRows):
 		return ErrNotFound
 	}
 	return query.Failed(doing, err)
@@ -94,15 +98,21 @@ func (r *Reader) Watermark(ctx context.Context, ws string) (position uint64, asO
 	return position, asOf.UTC(), nil
 }
 
-// stored is how the store calls the status that is asked for: an open cluster is active.
-func stored(status string) string {
-	if status == "open" {
-		return "active"
+// open is the status of a cluster that nobody works on yet; active is how the store calls
+// it in older rows.
+const (
+	open   = "open"
+	active = "active"
+)
+
+func stored(status string) []string {
+	if status == open {
+		return []string{open, active}
 	}
-	return status
+	return []string{status}
 }
 
-const clusterColumns = `id, name, name_pinned, status, kind, kinds, sources, medoid, signals, items, voices, accounts, worth,
+const clusterColumns = `id, name, name_pinned, status, status_since, people_since, kind, kinds, sources, medoid, signals, items, voices, accounts, worth,
 	first_seen, last_seen, position`
 
 type clusterRow struct {
@@ -113,20 +123,28 @@ type clusterRow struct {
 }
 
 func (c *clusterRow) into() []any {
-	return []any{&c.ID, &c.Name, &c.pinned, &c.Status, &c.kind, &c.Kinds, &c.Sources, &c.medoid, &c.Signals, &c.Items,
+	return []any{&c.ID, &c.Name, &c.pinned, &c.Status, &c.StatusSince, &c.PeopleSince, &c.kind, &c.Kinds, &c.Sources, &c.medoid, &c.Signals, &c.Items,
 		&c.Voices, &c.Accounts, &c.Worth, &c.FirstSeen, &c.LastSeen, &c.Position}
 }
 
 func (c *clusterRow) done() Cluster {
 	c.NamePinned, c.Kind = c.pinned == 1, feedback.Kind(c.kind)
+	if c.Status == active {
+		c.Status = open
+	}
 	c.Name = brief.Clean(c.Name)
+	if c.StatusSince = c.StatusSince.UTC(); c.StatusSince.Unix() <= 0 {
+		c.StatusSince = time.Time{}
+	}
+	c.Regressed = c.PeopleSince > 0
 	c.FirstSeen, c.LastSeen = c.FirstSeen.UTC(), c.LastSeen.UTC()
 	c.Quotes, c.Tickets = []Signal{}, []TicketRef{}
 	return c.Cluster
 }
 
 // Clusters lists the ranking, best first, each with its terms, up to three typical quotes
-// and its tickets.
+// and its tickets. It asks in narrow steps (which clusters, their rows, their quotes), since
+// a wide question would read every column of every row to show fifty.
 func (r *Reader) Clusters(ctx context.Context, ws string, q ClusterQuery) (Page[Cluster], error) {
 	limit := limited(q.Limit)
 	where, args := []string{"workspace = ?"}, []any{ws}
@@ -142,82 +160,169 @@ func (r *Reader) Clusters(ctx context.Context, ws string, q ClusterQuery) (Page[
 		add("kind = ?", q.Kind)
 	}
 	if q.Status != "" {
-		add("status = ?", stored(q.Status))
+		add("status IN ?", stored(q.Status))
 	} else {
 		add("status != 'ignored'")
 	}
-	if q.Q != "" {
-		add(`(positionCaseInsensitiveUTF8(name, ?) > 0 OR id IN (
-			SELECT cluster FROM assignments FINAL WHERE workspace = ? AND signal IN (
-				SELECT id FROM signals FINAL WHERE workspace = ? AND positionCaseInsensitiveUTF8(quote, ?) > 0)))`, q.Q, ws, ws, q.Q)
+	matching, from := "toUInt64(0)", ""
+	if heard, of := q.heard(ws); heard != "" {
+		matching, from = "matching", ` INNER JOIN (`+heard+`) AS heard ON heard.cluster = id`
+		args = append(of, args...)
+		if q.Q != "" {
+			add("(matching > 0 OR positionCaseInsensitiveUTF8(name, ?) > 0)", q.Q)
+		}
 	}
-	rows, err := r.db.Conn().Query(ctx, `SELECT `+clusterColumns+`,
-		term_reach, term_worth, term_severity, term_momentum, term_churn, term_boost, score, toUInt32(rank), watermark
-		FROM ranked_clusters WHERE `+strings.Join(where, " AND ")+
+	rows, err := r.db.Conn().Query(ctx, `SELECT id, `+matching+`, term_reach, term_worth, term_severity, term_momentum, term_churn, term_boost, score, toUInt32(rank), watermark
+		FROM ranked_clusters`+from+` WHERE `+strings.Join(where, " AND ")+
 		fmt.Sprintf(` ORDER BY rank LIMIT %d`, limit+1), args...)
 	if err != nil {
 		return Page[Cluster]{}, failed("list clusters", err)
 	}
 	defer rows.Close()
-	page := Page[Cluster]{Items: []Cluster{}}
-	medoids := map[string]string{}
-	var places []uint32
+	var ranked []Cluster
 	for rows.Next() {
-		var c clusterRow
-		if err := rows.Scan(append(c.into(), &c.Terms.Reach, &c.Terms.Worth, &c.Terms.Severity, &c.Terms.Momentum, &c.Terms.Churn, &c.Terms.Boost, &c.Score, &c.Rank, &c.Watermark)...); err != nil {
+		var c Cluster
+		if err := rows.Scan(&c.ID, &c.Matching, &c.Terms.Reach, &c.Terms.Worth, &c.Terms.Severity, &c.Terms.Momentum, &c.Terms.Churn, &c.Terms.Boost, &c.Score, &c.Rank, &c.Watermark); err != nil {
 			return Page[Cluster]{}, failed("read cluster", err)
 		}
-		places = append(places, c.Rank)
-		if c.Status == "ignored" {
-			c.Rank = 0
-		}
-		medoids[c.ID] = c.medoid
-		page.Items = append(page.Items, c.done())
+		ranked = append(ranked, c)
 	}
 	if err := rows.Err(); err != nil {
 		return Page[Cluster]{}, failed("list clusters", err)
 	}
-	if len(page.Items) > limit {
-		page.Items = page.Items[:limit]
-		page.NextCursor = cursor(places[limit-1])
+	page := Page[Cluster]{Items: []Cluster{}}
+	if len(ranked) > limit {
+		ranked = ranked[:limit]
+		page.NextCursor = cursor(ranked[limit-1].Rank)
 	}
-	return page, r.dress(ctx, ws, page.Items, medoids)
+	page.Items, err = r.dress(ctx, ws, ranked)
+	return page, err
 }
 
-// dress adds typical quotes and tickets to clusters.
-func (r *Reader) dress(ctx context.Context, ws string, clusters []Cluster, medoids map[string]string) error {
-	if len(clusters) == 0 {
-		return nil
+// heard counts, for each cluster, the voices whose own words and circumstances are asked
+// for: every condition is about one and the same signal. Where a search is all that is
+// asked, a cluster none of whose signals match counts 0; other conditions leave it out. "" is
+// a query without such conditions.
+func (q ClusterQuery) heard(ws string) (query string, args []any) {
+	words := "1"
+	if q.Q != "" {
+		words, args = "signal IN (SELECT id FROM signals FINAL WHERE workspace = ? AND positionCaseInsensitiveUTF8(quote, ?) > 0)", append(args, ws, q.Q)
+	}
+	args = append(args, ws)
+	where := ""
+	if !q.Since.IsZero() {
+		where, args = where+" AND said_at >= fromUnixTimestamp64Micro(?)", append(args, q.Since.UnixMicro())
+	}
+	if q.Segment != "" {
+		where, args = where+" AND account IN (SELECT id FROM accounts FINAL WHERE workspace = ? AND segment = ?)", append(args, ws, q.Segment)
+	}
+	if q.Source != "" || q.Area != "" {
+		of := "workspace = ?"
+		args = append(args, ws)
+		if q.Source != "" {
+			of, args = of+" AND source = ?", append(args, q.Source)
+		}
+		if q.Area != "" {
+			of, args = of+" AND area = ?", append(args, q.Area)
+		}
+		where += " AND signal IN (SELECT id FROM signals FINAL WHERE " + of + ")"
+	}
+	if q.Q == "" && where == "" {
+		return "", nil
+	}
+	return "SELECT cluster, uniqExactIf(customer, " + words + ") AS matching FROM assignments FINAL WHERE workspace = ?" + where + " GROUP BY cluster", args
+}
+
+// Facets are what a workspace's ranking can be filtered by besides kind, status and source:
+// the areas that signals name and the segments of accounts, in the order of the alphabet.
+type Facets struct{ Areas, Segments []string }
+
+// Facets lists them.
+func (r *Reader) Facets(ctx context.Context, ws string) (Facets, error) {
+	var f Facets
+	if err := r.db.Conn().QueryRow(ctx, `SELECT
+		(SELECT arraySort(groupUniqArray(500)(toString(area))) FROM signals WHERE workspace = ? AND deleted = 0 AND area != ''),
+		(SELECT arraySort(groupUniqArray(500)(toString(segment))) FROM accounts FINAL WHERE workspace = ? AND segment != '')`, ws, ws).Scan(&f.Areas, &f.Segments); err != nil {
+		return Facets{}, failed("list facets", err)
+	}
+	return f, nil
+}
+
+// dress reads the rest of clusters whose place is known.
+func (r *Reader) dress(ctx context.Context, ws string, ranked []Cluster) ([]Cluster, error) {
+	out := make([]Cluster, len(ranked))
+	if len(ranked) == 0 {
+		return out, nil
 	}
 	at := map[string]int{}
-	var ids []string
-	for i, c := range clusters {
-		at[c.ID] = i
-		ids = append(ids, c.ID)
+	ids := make([]string, len(ranked))
+	for i, c := range ranked {
+		at[c.ID], ids[i] = i, c.ID
 	}
-	signals, err := r.signals(ctx, ws, `signal IN (
-		SELECT arrayJoin(typical) FROM (
-			SELECT arrayResize(arrayMap(x -> x.2, arraySort(x -> (-x.1, x.2), groupArray((similarity, signal)))), least(3, count())) AS typical
-			FROM assignments FINAL WHERE workspace = ? AND cluster IN ? GROUP BY cluster))`, []any{ws, ids}, `similarity DESC, id`, MaxLimit*3)
-	if err != nil {
-		return err
-	}
-	for _, s := range signals {
-		i, ok := at[s.Cluster]
-		if !ok {
-			continue
+	medoids := map[string]string{}
+	read := func(ctx context.Context) error {
+		rows, err := r.db.Conn().Query(ctx, `SELECT `+clusterColumns+` FROM clusters FINAL WHERE workspace = ? AND id IN ?`, ws, ids)
+		if err != nil {
+			return failed("read clusters", err)
 		}
-		c := &clusters[i]
+		defer rows.Close()
+		for rows.Next() {
+			var c clusterRow
+			if err := rows.Scan(c.into()...); err != nil {
+				return failed("read clusters", err)
+			}
+			medoids[c.ID] = c.medoid
+			i := at[c.ID]
+			known := ranked[i]
+			c.Rank, c.Score, c.Terms, c.Watermark, c.Matching, c.Retired, c.MergedInto = known.Rank, known.Score, known.Terms, known.Watermark, known.Matching, known.Retired, known.MergedInto
+			if c.Status == "ignored" {
+				c.Rank = 0
+			}
+			out[i] = c.done()
+		}
+		return failed("read clusters", rows.Err())
+	}
+	if err := read(ctx); err != nil {
+		return nil, err
+	}
+	var quotes []Signal
+	err := pair(ctx, func(ctx context.Context) (err error) {
+		quotes, err = r.typical(ctx, ws, ids)
+		return err
+	}, func(ctx context.Context) error {
+		return r.ticketsOf(ctx, ws, ids, func(cluster string) *Cluster { return &out[at[cluster]] })
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range quotes {
+		c := &out[at[s.Cluster]]
 		if s.ID == medoids[c.ID] {
 			c.Quotes = append([]Signal{s}, c.Quotes...)
 		} else {
 			c.Quotes = append(c.Quotes, s)
 		}
 	}
+	return out, nil
+}
+
+// typicalQuotes is how many quotes show what a cluster is about.
+const typicalQuotes = 3
+
+// typical gives the signals that are closest to the middle of each cluster, closest first.
+func (r *Reader) typical(ctx context.Context, ws string, clusters []string) ([]Signal, error) {
+	places, err := r.assigned(ctx, ws, "cluster IN ?", []any{clusters}, fmt.Sprintf("similarity DESC, signal LIMIT %d BY cluster", typicalQuotes))
+	if err != nil {
+		return nil, err
+	}
+	return r.signals(ctx, ws, places)
+}
+
+func (r *Reader) ticketsOf(ctx context.Context, ws string, clusters []string, of func(cluster string) *Cluster) error {
 	rows, err := r.db.Conn().Query(ctx, `SELECT a.cluster, a.tracker, a.ticket, a.mode, t.title, t.url
 		FROM (SELECT cluster, tracker, ticket, mode FROM attachments FINAL WHERE workspace = ? AND cluster IN ? AND mode != 'rejected') AS a
 		INNER JOIN (SELECT tracker, key, title, url FROM tickets FINAL WHERE workspace = ? AND restricted = 0) AS t ON t.tracker = a.tracker AND t.key = a.ticket
-		ORDER BY a.tracker, a.ticket`, ws, ids, ws)
+		ORDER BY a.tracker, a.ticket`, ws, clusters, ws)
 	if err != nil {
 		return failed("list tickets of clusters", err)
 	}
@@ -229,12 +334,10 @@ func (r *Reader) dress(ctx context.Context, ws string, clusters []Cluster, medoi
 			return failed("read ticket of cluster", err)
 		}
 		ref.Tracker, ref.Mode, ref.Title = feedback.Tracker(tracker), feedback.Mode(mode), brief.Clean(ref.Title)
-		clusters[at[cluster]].Tickets = append(clusters[at[cluster]].Tickets, ref)
+		c := of(cluster)
+		c.Tickets = append(c.Tickets, ref)
 	}
-	if err := rows.Err(); err != nil {
-		return failed("list tickets of clusters", err)
-	}
-	return nil
+	return failed("list tickets of clusters", rows.Err())
 }
 
 // Cluster reads one cluster. An id that was merged away leads to what it became.
@@ -243,10 +346,9 @@ func (r *Reader) Cluster(ctx context.Context, ws, id string) (Cluster, error) {
 	if err != nil {
 		return Cluster{}, err
 	}
-	var c clusterRow
+	c := Cluster{ID: id}
 	var retired uint8
-	err = r.db.Conn().QueryRow(ctx, `SELECT `+clusterColumns+`, retired, merged_into FROM clusters FINAL WHERE workspace = ? AND id = ?`, ws, id).
-		Scan(append(c.into(), &retired, &c.MergedInto)...)
+	err = r.db.Conn().QueryRow(ctx, `SELECT retired, merged_into FROM clusters FINAL WHERE workspace = ? AND id = ?`, ws, id).Scan(&retired, &c.MergedInto)
 	if err != nil {
 		return Cluster{}, failed("read cluster", err)
 	}
@@ -257,8 +359,8 @@ func (r *Reader) Cluster(ctx context.Context, ws, id string) (Cluster, error) {
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return Cluster{}, failed("read rank", err)
 	}
-	one := []Cluster{c.done()}
-	if err := r.dress(ctx, ws, one, map[string]string{id: c.medoid}); err != nil {
+	one, err := r.dress(ctx, ws, []Cluster{c})
+	if err != nil {
 		return Cluster{}, err
 	}
 	return one[0], nil
@@ -297,60 +399,108 @@ func (r *Reader) Signals(ctx context.Context, ws, id string, limit int, after st
 		where += ` AND (toUnixTimestamp64Micro(said_at), signal) < (?, ?)`
 		args = append(args, at, last)
 	}
-	signals, err := r.signals(ctx, ws, where, args, `said_at DESC, id DESC`, limit+1)
+	places, err := r.assigned(ctx, ws, where, args, fmt.Sprintf(`said_at DESC, signal DESC LIMIT %d`, limit+1))
 	if err != nil {
 		return Page[Signal]{}, err
 	}
-	page := Page[Signal]{Items: signals}
-	if len(signals) > limit {
-		page.Items = signals[:limit]
-		last := page.Items[limit-1]
+	page := Page[Signal]{}
+	if len(places) > limit {
+		places = places[:limit]
+		last := places[limit-1]
 		page.NextCursor = cursor(last.SaidAt.UnixMicro(), last.ID)
 	}
-	return page, nil
+	page.Items, err = r.signals(ctx, ws, places)
+	return page, err
 }
 
-// signals reads signals through their assignments. where is about the assignments.
-func (r *Reader) signals(ctx context.Context, ws, where string, args []any, order string, limit int) ([]Signal, error) {
-	text := `SELECT s.id AS id, a.cluster, s.item, s.kind, s.quote, s.span_start, s.span_end, s.sentiment, s.severity, s.confidence, s.area,
-			s.source, s.customer, i.customer_name, i.customer_email, a.account, i.account_id, i.account_name, i.url, s.said_at AS said_at,
-			a.similarity AS similarity, a.reason, a.decided_by
-		FROM (SELECT signal, cluster, account, similarity, reason, decided_by FROM assignments FINAL WHERE workspace = ? AND ` + where + `) AS a
-		INNER JOIN (SELECT * EXCEPT (vector, workspace) FROM signals FINAL WHERE workspace = ?
-			AND id IN (SELECT signal FROM assignments FINAL WHERE workspace = ? AND ` + where + `)) AS s ON s.id = a.signal
-		INNER JOIN (SELECT id, customer_name, customer_email, account_id, account_name, url FROM items FINAL WHERE workspace = ?
-			AND id IN (SELECT item FROM assignments FINAL WHERE workspace = ? AND ` + where + `)) AS i ON i.id = s.item
-		ORDER BY ` + order + fmt.Sprintf(` LIMIT %d`, limit)
-	all := append([]any{ws}, args...)
-	all = append(append(append(all, ws, ws), args...), ws, ws)
-	all = append(all, args...)
-	rows, err := r.db.Conn().Query(ctx, text, all...)
+// assigned reads where signals are, and what is known from that alone. where is about the
+// assignments, order is their order with its limit.
+func (r *Reader) assigned(ctx context.Context, ws, where string, args []any, order string) ([]Signal, error) {
+	rows, err := r.db.Conn().Query(ctx, `SELECT signal, cluster, item, account, said_at, similarity, reason, decided_by
+		FROM assignments FINAL WHERE workspace = ? AND `+where+` ORDER BY `+order, append([]any{ws}, args...)...)
 	if err != nil {
-		return nil, failed("list signals", err)
+		return nil, failed("list assignments", err)
 	}
 	defer rows.Close()
 	out := []Signal{}
 	for rows.Next() {
 		var s Signal
-		var kind, source, account string
-		var start, end uint32
-		if err := rows.Scan(&s.ID, &s.Cluster, &s.Item, &kind, &s.Quote, &start, &end, &s.Sentiment, &s.Severity, &s.Confidence, &s.Area,
-			&source, &s.Customer.ID, &s.Customer.Name, &s.Customer.Email, &account, &s.Account.ID, &s.Account.Name, &s.URL, &s.SaidAt,
-			&s.Similarity, &s.Reason, &s.DecidedBy); err != nil {
-			return nil, failed("read signal", err)
+		if err := rows.Scan(&s.ID, &s.Cluster, &s.Item, &s.Account.ID, &s.SaidAt, &s.Similarity, &s.Reason, &s.DecidedBy); err != nil {
+			return nil, failed("read assignment", err)
 		}
-		if account != "" {
-			s.Account.ID = account
-		}
-		s.Kind, s.Source, s.Span = feedback.Kind(kind), feedback.Source(source), feedback.Span{Start: int(start), End: int(end)}
-		s.Quote, s.Customer.Name, s.Account.Name = brief.Clean(s.Quote), brief.Clean(s.Customer.Name), brief.Clean(s.Account.Name)
 		s.SaidAt = s.SaidAt.UTC()
 		out = append(out, s)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, failed("list signals", err)
+	return out, failed("list assignments", rows.Err())
+}
+
+// signals reads the rest of assigned signals, in their order. Those whose words or whose
+// item are gone are left out.
+func (r *Reader) signals(ctx context.Context, ws string, places []Signal) ([]Signal, error) {
+	if len(places) == 0 {
+		return places, nil
+	}
+	ids, items := make([]string, len(places)), make([]string, len(places))
+	for i, s := range places {
+		ids[i], items[i] = s.ID, s.Item
+	}
+	said, from := map[string]Signal{}, map[string]Item{}
+	err := pair(ctx, func(ctx context.Context) error {
+		rows, err := r.db.Conn().Query(ctx, newest("signals", "version", `id, kind, quote, span_start, span_end, sentiment, severity, confidence, area, source, customer`), ws, ids)
+		if err != nil {
+			return failed("list signals", err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var s Signal
+			var kind, source string
+			var start, end uint32
+			if err := rows.Scan(&s.ID, &kind, &s.Quote, &start, &end, &s.Sentiment, &s.Severity, &s.Confidence, &s.Area, &source, &s.Customer.ID); err != nil {
+				return failed("read signal", err)
+			}
+			s.Kind, s.Source, s.Span, s.Quote = feedback.Kind(kind), feedback.Source(source), feedback.Span{Start: int(start), End: int(end)}, brief.Clean(s.Quote)
+			said[s.ID] = s
+		}
+		return failed("list signals", rows.Err())
+	}, func(ctx context.Context) error {
+		rows, err := r.db.Conn().Query(ctx, newest("items", "revision", `id, customer_name, customer_email, account_id, account_name, url`), ws, items)
+		if err != nil {
+			return failed("list items of signals", err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var i Item
+			if err := rows.Scan(&i.ID, &i.Customer.Name, &i.Customer.Email, &i.Account.ID, &i.Account.Name, &i.URL); err != nil {
+				return failed("read item of signal", err)
+			}
+			from[i.ID] = i
+		}
+		return failed("list items of signals", rows.Err())
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Signal, 0, len(places))
+	for _, p := range places {
+		s, heard := said[p.ID]
+		i, stored := from[p.Item]
+		if !heard || !stored {
+			continue
+		}
+		s.Cluster, s.Item, s.SaidAt, s.Similarity, s.Reason, s.DecidedBy = p.Cluster, p.Item, p.SaidAt, p.Similarity, p.Reason, p.DecidedBy
+		s.Customer.Name, s.Customer.Email, s.URL = brief.Clean(i.Customer.Name), i.Customer.Email, i.URL
+		s.Account = feedback.AccountRef{ID: cmp.Or(p.Account.ID, i.Account.ID), Name: brief.Clean(i.Account.Name)}
+		out = append(out, s)
 	}
 	return out, nil
+}
+
+// newest selects the newest version of rows by their ids, but those that are deleted. It
+// does by hand what FINAL does, which would merge all columns of every row that it looks at.
+// It takes the workspace and the ids.
+func newest(table, version, columns string) string {
+	return `SELECT ` + columns + ` FROM (SELECT ` + columns + `, deleted FROM ` + table + `
+		PREWHERE workspace = ? AND id IN ? ORDER BY ` + version + ` DESC LIMIT 1 BY id) WHERE deleted = 0`
 }
 
 // History tells what became of a cluster, oldest first, with who decided and why.

@@ -99,6 +99,78 @@ func TestClustersAreRankedFilteredAndPaged(t *testing.T) {
 	}
 }
 
+func TestClustersAreFilteredByWhatOneSignalMeets(t *testing.T) {
+	t.Parallel()
+	w, r := world(t)
+	accounts := []string{"workspace", "id", "name", "segment", "version", "deleted"}
+	insert(t, w, "accounts", accounts, []any{"acme", "a3", "Three", "enterprise", uint64(1), uint8(0)}, []any{"acme", "a6", "Six", "enterprise", uint64(1), uint8(0)},
+		[]any{"acme", "a0", "None", "", uint64(1), uint8(0)}, []any{"other", "x", "Theirs", "public", uint64(1), uint8(0)})
+	// The first signal of clu_6 is judged again: it is about exports.
+	insert(t, w, "signals", []string{"workspace", "id", "item", "kind", "quote", "area", "source", "customer", "said_at", "version", "deleted"},
+		[]any{"acme", w.SignalID(21), w.ItemID(21), "bug", "Need number 6 is not met, says voice 0. Zażółć.", "export", "zendesk", "c", said, uint64(1 << 20), uint8(0)})
+	for _, c := range []struct {
+		about string
+		query read.ClusterQuery
+		want  string
+	}{
+		{"a segment", read.ClusterQuery{Segment: "enterprise"}, "clu_6 2, clu_5 1, clu_4 1, clu_3 1"},
+		{"a segment and words", read.ClusterQuery{Segment: "enterprise", Q: "says VOICE 6"}, "clu_6 1"},
+		{"a segment, and words of somebody else", read.ClusterQuery{Segment: "enterprise", Q: "number 2"}, ""},
+		{"words", read.ClusterQuery{Q: "voice 5"}, "clu_6 1, clu_5 1"},
+		{"an area", read.ClusterQuery{Area: "export"}, "clu_6 1"},
+		{"an area of another segment", read.ClusterQuery{Area: "export", Segment: "enterprise"}, ""},
+		{"a source", read.ClusterQuery{Source: "zendesk", Limit: 1}, "clu_6 7"},
+		{"another source", read.ClusterQuery{Source: "slack"}, ""},
+		{"a time", read.ClusterQuery{Since: said.Add(64 * time.Minute)}, "clu_6 3"},
+		{"a time and a kind", read.ClusterQuery{Since: said.Add(54 * time.Minute), Kind: "feature_request"}, "clu_5 2"},
+		{"open ones", read.ClusterQuery{Status: "open", Limit: 1}, "clu_6 0"},
+	} {
+		page, err := r.Clusters(t.Context(), "acme", c.query)
+		if err != nil {
+			t.Fatal(c.about, err)
+		}
+		var got []string
+		for _, x := range page.Items {
+			got = append(got, fmt.Sprint(x.ID, " ", x.Matching))
+			if x.Status != "open" {
+				t.Errorf("%s has the status %s", x.ID, x.Status)
+			}
+		}
+		if s := strings.Join(got, ", "); s != c.want {
+			t.Errorf("%s: %q, want %q", c.about, s, c.want)
+		}
+	}
+	f, err := r.Facets(t.Context(), "acme")
+	if err != nil || fmt.Sprint(f) != "{[export] [enterprise]}" {
+		t.Errorf("%v, %v", f, err)
+	}
+	if f, err := r.Facets(t.Context(), "globex"); err != nil || len(f.Areas)+len(f.Segments) != 0 {
+		t.Errorf("another workspace: %v, %v", f, err)
+	}
+}
+
+func TestWhatIsNearACluster(t *testing.T) {
+	t.Parallel()
+	w, r := world(t)
+	similar, err := r.Similar(t.Context(), "acme", "clu_2", 3)
+	if err != nil || len(similar) != 3 || similar[0].ID == "clu_2" || similar[0].Similarity < similar[2].Similarity || similar[0].Similarity < 0.5 {
+		t.Errorf("%+v, %v", similar, err)
+	}
+	insert(t, w, "signals", []string{"workspace", "id", "item", "kind", "quote", "platform", "app_version", "customer", "said_at", "version", "deleted"},
+		[]any{"acme", w.SignalID(21), w.ItemID(21), "bug", "q", "android", "2.1", "c1", said, uint64(1 << 20), uint8(0)},
+		[]any{"acme", w.SignalID(22), w.ItemID(22), "bug", "q", "android", "", "c2", said, uint64(1 << 20), uint8(0)})
+	facts, err := r.Facts(t.Context(), "acme", "clu_6")
+	if err != nil || len(facts) != 2 || facts[0].Facet != "platform" || facts[0].Voices != 2 || facts[1].Value != "2.1" || facts[1].Item != w.ItemID(21) {
+		t.Errorf("%+v, %v", facts, err)
+	}
+	if near, err := r.Similar(t.Context(), "globex", "clu_2", 3); err != nil || len(near) != 0 {
+		t.Errorf("another workspace: %v, %v", near, err)
+	}
+	if _, err := r.Facts(t.Context(), "globex", "clu_6"); err != read.ErrNotFound {
+		t.Errorf("another workspace: %v", err)
+	}
+}
+
 func TestSignalsAndFeedbackArePagedNewestFirst(t *testing.T) {
 	t.Parallel()
 	w, r := world(t)

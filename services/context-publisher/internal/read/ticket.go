@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/pkg/store"
@@ -269,6 +270,38 @@ func (r *Reader) Changes(ctx context.Context, ws string, tracker feedback.Tracke
 		return Changes{}, err
 	}
 	return Changes{Tracker: tracker, Ticket: key, Changes: brief.Diff(old, now, gone)}, nil
+}
+
+// Revision is one entry of a brief's history: what it told of beyond the one before, in our
+// words. Material is false where no engineer would want to be told.
+type Revision struct {
+	Revision uint64
+	Material bool
+	Lines    []string
+	At       time.Time
+}
+
+// Revisions lists the history of a ticket's brief, newest first, at most 500 of them.
+func (r *Reader) Revisions(ctx context.Context, ws string, tracker feedback.Tracker, key string) ([]Revision, error) {
+	rows, err := r.db.Conn().Query(ctx, fmt.Sprintf(`SELECT revision, material = 1, changes, created_at FROM briefs FINAL
+		WHERE workspace = ? AND tracker = ? AND ticket = ?
+			AND (tracker, ticket) IN (SELECT tracker, key FROM tickets FINAL WHERE workspace = ? AND tracker = ? AND key = ? AND restricted = 0)
+		ORDER BY revision DESC LIMIT %d`, MaxLimit), ws, string(tracker), key, ws, string(tracker), key)
+	if err != nil {
+		return nil, failed("list revisions", err)
+	}
+	defer rows.Close()
+	out := []Revision{}
+	for rows.Next() {
+		var v Revision
+		var material uint8
+		if err := rows.Scan(&v.Revision, &material, &v.Lines, &v.At); err != nil {
+			return nil, failed("read revision", err)
+		}
+		v.Material, v.At = material == 1, v.At.UTC()
+		out = append(out, v)
+	}
+	return out, failed("list revisions", rows.Err())
 }
 
 // Decision reads a decision's row: who, when, why, and which decision took it back.

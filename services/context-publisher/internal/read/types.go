@@ -28,13 +28,19 @@ const (
 )
 
 // ClusterQuery filters the ranking. Kind and Status are exact; Status "" means all but
-// ignored clusters; Q is a case-insensitive substring of the name or of a quote.
+// ignored clusters; Q is a case-insensitive substring of the name or of a quote. Source,
+// Segment (of the account), Area and Since leave a cluster whose signals meet them all, and
+// then Q is looked for in those signals only. Ranks stay those of the whole ranking.
 type ClusterQuery struct {
-	Kind   string
-	Status string
-	Q      string
-	Limit  int
-	Cursor string
+	Kind    string
+	Status  string
+	Q       string
+	Source  string
+	Segment string
+	Area    string
+	Since   time.Time
+	Limit   int
+	Cursor  string
 }
 
 // Cluster is a cluster with its place. Rank counts from 1; it is 0 where the cluster
@@ -44,7 +50,7 @@ type Cluster struct {
 	ID         string            `json:"id"`
 	Name       string            `json:"name"`
 	NamePinned bool              `json:"name_pinned"`
-	Status     string            `json:"status"`
+	Status     string            `json:"status"` // a feedback.Status, or merged
 	Kind       feedback.Kind     `json:"kind"`
 	Kinds      map[string]uint32 `json:"kinds"`
 	Sources    map[string]uint32 `json:"sources"`
@@ -54,16 +60,23 @@ type Cluster struct {
 	Signals    uint32            `json:"signals"`
 	Items      uint32            `json:"items"`
 	Voices     uint32            `json:"voices"`
+	Matching   uint64            `json:"matching,omitempty"` // voices whose signals meet the query, where it is about signals
 	Accounts   uint32            `json:"accounts"`
 	Worth      float64           `json:"worth"` // of its accounts, a year, as the rank counts it
 	FirstSeen  time.Time         `json:"first_seen"`
 	LastSeen   time.Time         `json:"last_seen"`
 	Retired    bool              `json:"retired,omitempty"`
-	MergedInto string            `json:"merged_into,omitempty"`
-	Quotes     []Signal          `json:"quotes"` // the most typical, at most 3
-	Tickets    []TicketRef       `json:"tickets"`
-	Position   uint64            `json:"position"`  // the input that changed it last
-	Watermark  uint64            `json:"watermark"` // the input that the ranking is as of
+	// StatusSince is when the status came about, zero for what was open all along.
+	StatusSince time.Time `json:"status_since,omitzero"`
+	// Regressed means that people spoke of it after it had shipped: a possible regression.
+	// PeopleSince is how many.
+	Regressed   bool        `json:"regressed,omitempty"`
+	PeopleSince uint32      `json:"people_since,omitempty"`
+	MergedInto  string      `json:"merged_into,omitempty"`
+	Quotes      []Signal    `json:"quotes"` // the most typical, at most 3
+	Tickets     []TicketRef `json:"tickets"`
+	Position    uint64      `json:"position"`  // the input that changed it last
+	Watermark   uint64      `json:"watermark"` // the input that the ranking is as of
 }
 
 // TicketRef names a ticket that a cluster is attached to.

@@ -108,70 +108,87 @@ func (g *GitHub) Upsert(ctx context.Context, key string, known *Ref, b Block) (R
 	if err := checkBlock(feedback.GitHub, b); err != nil {
 		return Ref{}, "", err
 	}
-	if known == nil {
-		found, err := g.find(ctx, t)
-		if err != nil {
-			return Ref{}, "", err
-		}
-		switch {
-		case found == nil:
-			return g.create(ctx, t, b)
-		case markedHash(found.Body) == b.Hash:
-			return githubRef(*found, b.Hash), Unchanged, nil
-		}
-		known = &Ref{ID: strconv.FormatInt(found.ID, 10)}
+	r := progress(known)
+	outcome, err := g.locate(ctx, t, &r, b)
+	if err != nil || outcome != "" {
+		return r, outcome, err
 	}
-
 	var c *githubComment
-	outcome := Updated
-	if known.Extra[extraHash] == b.Hash {
+	outcome = Updated
+	if r.Extra[extraHash] == b.Hash {
 		outcome = Unchanged
-		c, err = g.read(ctx, t, known.ID)
+		c, err = g.read(ctx, t, r.ID)
 	} else {
-		c, err = g.update(ctx, t, known.ID, b)
+		c, err = g.update(ctx, t, r.ID, b)
 	}
 	switch {
 	case err != nil:
-		return Ref{}, "", err
+		return r, "", err
 	case c == nil && b.Recreate:
-		return g.create(ctx, t, b)
+		return g.Upsert(ctx, key, &Ref{Extra: map[string]string{extraSought: "yes"}}, b)
 	case c == nil:
 		return Ref{}, Gone, nil
 	}
 	return githubRef(*c, b.Hash), outcome, nil
 }
 
-// create writes the comment and then looks whether another worker did the
-// same: of several own blocks the oldest stays.
-func (g *GitHub) create(ctx context.Context, t githubTicket, b Block) (Ref, Outcome, error) {
+// locate sees to it that r names the comment: one that is there or a new one. After a new
+// one was written it looks whether another worker did the same: of several own blocks the
+// oldest stays. An outcome says that nothing is left to do.
+func (g *GitHub) locate(ctx context.Context, t githubTicket, r *Ref, b Block) (Outcome, error) {
+	if r.ID == "" && r.Extra[extraSought] == "" {
+		found, err := g.find(ctx, t)
+		if err != nil {
+			return "", err
+		}
+		if found != nil {
+			*r = githubRef(*found, markedHash(found.Body))
+			if r.Extra[extraHash] == b.Hash {
+				return Unchanged, nil
+			}
+		}
+	}
+	if r.ID == "" {
+		// Whether a request without an answer took effect is not known: it is looked for again.
+		delete(r.Extra, extraSought)
+		made, err := g.create(ctx, t, b)
+		if err != nil {
+			return "", err
+		}
+		*r = githubRef(*made, b.Hash)
+		r.Extra[extraAlone] = "no"
+	}
+	if r.Extra[extraAlone] == "no" {
+		first, err := g.find(ctx, t)
+		if err != nil {
+			return "", err
+		}
+		delete(r.Extra, extraAlone)
+		if first == nil || strconv.FormatInt(first.ID, 10) == r.ID {
+			if r.Extra[extraHash] == b.Hash {
+				return Created, nil
+			}
+			return "", nil
+		}
+		*r = githubRef(*first, markedHash(first.Body))
+		if r.Extra[extraHash] == b.Hash {
+			return Updated, nil
+		}
+	}
+	return "", nil
+}
+
+// create writes the comment.
+func (g *GitHub) create(ctx context.Context, t githubTicket, b Block) (*githubComment, error) {
 	body, err := githubBody(t, b)
 	if err != nil {
-		return Ref{}, "", err
+		return nil, err
 	}
 	made, err := g.write(ctx, "create comment", http.MethodPost, t, t.path()+"/comments", body)
-	if err != nil {
-		return Ref{}, "", err
+	if err == nil && made == nil {
+		err = g.invisible(t, "create comment", http.StatusNotFound)
 	}
-	if made == nil {
-		return Ref{}, "", g.invisible(t, "create comment", http.StatusNotFound)
-	}
-	first, err := g.find(ctx, t)
-	if err != nil {
-		return Ref{}, "", err
-	}
-	if first == nil || first.ID == made.ID {
-		return githubRef(*made, b.Hash), Created, nil
-	}
-	if markedHash(first.Body) != b.Hash {
-		first, err = g.update(ctx, t, strconv.FormatInt(first.ID, 10), b)
-		if err != nil {
-			return Ref{}, "", err
-		}
-		if first == nil {
-			return Ref{}, Gone, nil
-		}
-	}
-	return githubRef(*first, b.Hash), Updated, nil
+	return made, err
 }
 
 // find gives the oldest comment that is ours by author and by marker, and
@@ -271,12 +288,25 @@ func (g *GitHub) remove(ctx context.Context, t githubTicket, id string) error {
 }
 
 // Remove implements Tracker.
-func (g *GitHub) Remove(ctx context.Context, key string, known Ref) error {
+func (g *GitHub) Remove(ctx context.Context, key string, known Ref) (Ref, error) {
 	t, err := parseGitHubKey(key)
-	if err != nil || known.ID == "" {
-		return err
+	if err != nil {
+		return known, err
 	}
-	return g.remove(ctx, t, known.ID)
+	if known.ID == "" {
+		found, err := g.find(ctx, t)
+		if err != nil && !isMissing(err) {
+			return known, err
+		}
+		if found == nil {
+			return Ref{}, nil
+		}
+		known = githubRef(*found, "")
+	}
+	if err := g.remove(ctx, t, known.ID); err != nil {
+		return known, err
+	}
+	return Ref{}, nil
 }
 
 // Fetch implements Tracker.

@@ -98,99 +98,122 @@ func (c jiraComment) mark() (jiraMark, bool) {
 	return jiraMark{}, false
 }
 
-// Upsert implements Tracker.
+// Upsert implements Tracker. Each request that succeeded is remembered in the Ref, so that
+// a vendor that fails every few requests delays a block and never stops it.
 func (j *Jira) Upsert(ctx context.Context, key string, known *Ref, b Block) (Ref, Outcome, error) {
 	if err := j.check(key, b); err != nil {
 		return Ref{}, "", err
 	}
-	id, hash, linkHash := "", "", ""
-	if known != nil {
-		id, hash, linkHash = known.ID, known.Extra[extraHash], known.Extra[extraLinkHash]
-	} else {
-		var err error
-		if id, hash, err = j.find(ctx, key); err != nil {
-			return Ref{}, "", err
-		}
-		if id == "" {
-			// A comment that is remembered and not found was deleted.
-			if id, err = j.remembered(ctx, key); err != nil {
-				return Ref{}, "", err
-			}
-		}
+	r := progress(known)
+	fresh, err := j.locate(ctx, key, &r, b)
+	if err != nil {
+		return r, "", err
 	}
-	if id == "" {
-		return j.create(ctx, key, b)
-	}
-
-	outcome := Updated
-	found, err := true, error(nil)
-	if hash == b.Hash && known != nil {
-		outcome = Unchanged
-		found, err = j.exists(ctx, key, id)
-	} else {
-		found, err = j.update(ctx, key, id, b)
-		if err == nil && found {
-			err = j.remember(ctx, key, id, b)
-		}
-	}
+	outcome := Created
 	switch {
-	case err != nil:
-		return Ref{}, "", err
-	case !found && b.Recreate:
-		return j.create(ctx, key, b)
-	case !found:
-		return Ref{}, Gone, nil
-	}
-	newLink := j.linkHash(b)
-	if newLink != linkHash {
-		if err := j.link(ctx, key, b); err != nil {
-			return Ref{}, "", err
+	case fresh && r.Extra[extraHash] == b.Hash:
+	case r.Extra[extraHash] == b.Hash:
+		outcome = Unchanged
+		found, err := j.exists(ctx, key, r.ID)
+		if err != nil {
+			return r, "", err
 		}
+		if !found {
+			return j.again(ctx, key, b)
+		}
+	default:
+		outcome = Updated
+		found, err := j.update(ctx, key, r.ID, b)
+		if err != nil {
+			return r, "", err
+		}
+		if !found {
+			return j.again(ctx, key, b)
+		}
+		r.Extra[extraHash], r.Extra[extraUnmarked] = b.Hash, "yes"
 	}
-	return j.ref(key, id, b.Hash, newLink), outcome, nil
+	if r.Extra[extraUnmarked] != "" {
+		if err := j.remember(ctx, key, r.ID, b); err != nil {
+			return r, "", err
+		}
+		delete(r.Extra, extraUnmarked)
+	}
+	if link := j.linkHash(b); link != r.Extra[extraLinkHash] {
+		if err := j.link(ctx, key, b); err != nil {
+			return r, "", err
+		}
+		r.Extra[extraLinkHash] = link
+	}
+	return j.ref(key, r), outcome, nil
 }
 
-// create writes the comment and then looks whether another worker did the
-// same: of several own blocks the oldest stays.
-func (j *Jira) create(ctx context.Context, key string, b Block) (Ref, Outcome, error) {
+// again answers for a block that somebody deleted: Gone, or a new one where it was asked for.
+func (j *Jira) again(ctx context.Context, key string, b Block) (Ref, Outcome, error) {
+	if !b.Recreate {
+		return Ref{}, Gone, nil
+	}
+	return j.Upsert(ctx, key, &Ref{Extra: map[string]string{extraUnremembered: "yes"}}, b)
+}
+
+// locate sees to it that r names the comment: one that is there, one that was there and is
+// remembered, or a new one, then fresh is true. After a new one was written it looks whether
+// another worker did the same: of several own blocks the oldest stays.
+func (j *Jira) locate(ctx context.Context, key string, r *Ref, b Block) (fresh bool, err error) {
+	if r.ID == "" && r.Extra[extraSought] == "" {
+		id, hash, err := j.find(ctx, key)
+		if err != nil {
+			return false, err
+		}
+		r.ID, r.Extra[extraHash], r.Extra[extraSought] = id, hash, "yes"
+	}
+	if r.ID == "" && r.Extra[extraUnremembered] == "" {
+		// A comment that is remembered and not found was deleted.
+		if r.ID, err = j.remembered(ctx, key); err != nil {
+			return false, err
+		}
+		r.Extra[extraUnremembered] = "yes"
+	}
+	if r.ID == "" {
+		// Whether a request without an answer took effect is not known: it is looked for again.
+		delete(r.Extra, extraSought)
+		if r.ID, err = j.create(ctx, key, b); err != nil {
+			return false, err
+		}
+		r.Extra[extraHash], r.Extra[extraUnmarked], r.Extra[extraAlone] = b.Hash, "yes", "no"
+	}
+	if r.Extra[extraAlone] == "no" {
+		id, hash, err := j.find(ctx, key)
+		if err != nil {
+			return false, err
+		}
+		fresh = id == "" || id == r.ID
+		if !fresh {
+			r.ID, r.Extra[extraHash] = id, hash
+		}
+		delete(r.Extra, extraAlone)
+	}
+	delete(r.Extra, extraSought)
+	delete(r.Extra, extraUnremembered)
+	return fresh, nil
+}
+
+// create writes the comment and gives its id.
+func (j *Jira) create(ctx context.Context, key string, b Block) (string, error) {
 	const op = "create comment"
 	body, err := j.body(b)
 	if err != nil {
-		return Ref{}, "", err
+		return "", err
 	}
 	a, err := j.call.Do(ctx, op, http.MethodPost, j.issue(key)+"/comment", body)
 	if err != nil {
-		return Ref{}, "", err
+		return "", err
 	}
 	if !a.OK() {
-		return Ref{}, "", j.refused(op, key, a)
+		return "", j.refused(op, key, a)
 	}
 	var made jiraComment
-	if err := j.call.Decode(op, a, &made); err != nil {
-		return Ref{}, "", err
-	}
-	id, hash, err := j.find(ctx, key)
-	if err != nil {
-		return Ref{}, "", err
-	}
-	outcome := Created
-	if id != "" && id != made.ID {
-		outcome = Updated
-		if hash != b.Hash {
-			if found, err := j.update(ctx, key, id, b); err != nil || !found {
-				return Ref{}, Gone, err
-			}
-		}
-	} else {
-		id = made.ID
-	}
-	if err := j.remember(ctx, key, id, b); err != nil {
-		return Ref{}, "", err
-	}
-	if err := j.link(ctx, key, b); err != nil {
-		return Ref{}, "", err
-	}
-	return j.ref(key, id, b.Hash, j.linkHash(b)), outcome, nil
+	err = j.call.Decode(op, a, &made)
+	return made.ID, err
 }
 
 // find gives the oldest comment that is ours by author and by property, and
@@ -378,28 +401,44 @@ func (j *Jira) linkHash(b Block) string {
 }
 
 // Remove implements Tracker: comment, property and remote link.
-func (j *Jira) Remove(ctx context.Context, key string, known Ref) error {
+func (j *Jira) Remove(ctx context.Context, key string, known Ref) (Ref, error) {
 	if !jiraKey.MatchString(key) {
-		return badKey(feedback.Jira, key, "PROJ-1")
+		return known, badKey(feedback.Jira, key, "PROJ-1")
 	}
-	if known.ID != "" {
-		if err := j.deleteComment(ctx, key, known.ID); err != nil {
-			return err
+	left := progress(&known)
+	if left.ID == "" && left.Extra[extraRemoved] == "" {
+		id, _, err := j.find(ctx, key)
+		if isMissing(err) {
+			return Ref{}, nil
 		}
+		if err != nil {
+			return left, err
+		}
+		left.ID = id
+	}
+	if left.ID != "" {
+		if err := j.deleteComment(ctx, key, left.ID); err != nil {
+			return left, err
+		}
+		left.ID, left.Extra[extraRemoved] = "", "yes"
 	}
 	for _, d := range []struct{ op, path string }{
 		{"delete issue property", j.property(key)},
 		{"delete remote link", j.issue(key) + "/remotelink?globalId=" + url.QueryEscape(jiraGlobalID)},
 	} {
+		if left.Extra[d.op] != "" {
+			continue
+		}
 		a, err := j.call.Do(ctx, d.op, http.MethodDelete, d.path, nil)
 		if err != nil {
-			return err
+			return left, err
 		}
 		if !a.OK() && (a.Status != http.StatusNotFound || loginFailed(a)) {
-			return j.refused(d.op, key, a)
+			return left, j.refused(d.op, key, a)
 		}
+		left.Extra[d.op] = "done"
 	}
-	return nil
+	return Ref{}, nil
 }
 
 // Fetch implements Tracker.
@@ -526,12 +565,9 @@ func (j *Jira) body(b Block) (map[string]any, error) {
 	}, nil
 }
 
-func (j *Jira) ref(key, id, hash, linkHash string) Ref {
-	return Ref{
-		ID:    id,
-		URL:   j.site + "/browse/" + key + "?focusedCommentId=" + id,
-		Extra: map[string]string{extraHash: hash, extraLinkHash: linkHash},
-	}
+func (j *Jira) ref(key string, r Ref) Ref {
+	r.URL = j.site + "/browse/" + key + "?focusedCommentId=" + r.ID
+	return r
 }
 
 func (j *Jira) issue(key string) string { return "/rest/api/3/issue/" + url.PathEscape(key) }

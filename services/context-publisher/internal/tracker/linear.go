@@ -121,71 +121,73 @@ func (l *Linear) Upsert(ctx context.Context, key string, known *Ref, b Block) (R
 	if err := checkBlock(feedback.Linear, b); err != nil {
 		return Ref{}, "", err
 	}
-	extra := map[string]string{}
-	generation := 0
-	if known != nil {
-		for k, v := range known.Extra {
-			extra[k] = v
-		}
-		generation, _ = strconv.Atoi(extra[extraGeneration])
-	}
-	if extra[extraIssueID] == "" {
+	r := progress(known)
+	generation, _ := strconv.Atoi(r.Extra[extraGeneration])
+	if r.Extra[extraIssueID] == "" {
 		issue, err := l.issue(ctx, key)
 		if err != nil {
-			return Ref{}, "", err
+			return r, "", err
 		}
-		extra[extraIssueID] = issue.ID
+		r.Extra[extraIssueID] = issue.ID
 	}
 
 	var c *linearCommentNode
 	var outcome Outcome
 	var err error
 	switch {
-	case known == nil:
-		c, outcome, generation, err = l.settle(ctx, key, extra[extraIssueID], b)
-	case extra[extraHash] == b.Hash:
+	case r.ID == "":
+		c, outcome, generation, err = l.settle(ctx, key, &r, b)
+	case r.Extra[extraHash] == b.Hash:
 		outcome = Unchanged
-		c, err = l.read(ctx, key, known.ID)
+		c, err = l.read(ctx, key, r.ID)
 	default:
 		outcome = Updated
-		c, err = l.update(ctx, key, known.ID, b)
+		c, err = l.update(ctx, key, r.ID, b)
 	}
 	for err == nil && c == nil && b.Recreate && generation+1 < linearGenerations {
 		generation++
-		c, outcome, err = l.create(ctx, key, extra[extraIssueID], generation, b)
+		r.Extra[extraGeneration] = strconv.Itoa(generation)
+		c, outcome, err = l.create(ctx, key, r.Extra[extraIssueID], generation, b)
 	}
 	if err != nil {
-		return Ref{}, "", err
+		return r, "", err
 	}
 	if c == nil {
 		return Ref{}, Gone, nil
 	}
-	extra[extraHash] = b.Hash
-	extra[extraGeneration] = strconv.Itoa(generation)
-	if err := l.attach(ctx, key, extra, b, c.ID); err != nil {
-		return Ref{}, "", err
+	r.ID, r.URL = c.ID, c.URL
+	r.Extra[extraHash], r.Extra[extraGeneration] = b.Hash, strconv.Itoa(generation)
+	delete(r.Extra, extraSought)
+	if err := l.attach(ctx, key, r.Extra, b, c.ID); err != nil {
+		return r, "", err
 	}
-	return Ref{ID: c.ID, URL: c.URL, Extra: extra}, outcome, nil
+	return r, outcome, nil
 }
 
 // settle finds or makes the comment where nothing is recorded. Ids of later
 // generations exist only where an earlier one was deleted and somebody asked
 // for it again.
-func (l *Linear) settle(ctx context.Context, key, issueID string, b Block) (*linearCommentNode, Outcome, int, error) {
-	generations := map[string]int{}
-	for g := range linearGenerations {
-		generations[linearCommentID(issueID, g)] = g
+func (l *Linear) settle(ctx context.Context, key string, r *Ref, b Block) (*linearCommentNode, Outcome, int, error) {
+	issueID := r.Extra[extraIssueID]
+	if r.Extra[extraSought] == "" {
+		generations := map[string]int{}
+		for g := range linearGenerations {
+			generations[linearCommentID(issueID, g)] = g
+		}
+		id, generation, err := l.find(ctx, key, issueID, generations)
+		if err != nil {
+			return nil, "", 0, err
+		}
+		if id != "" {
+			r.ID, r.Extra[extraGeneration] = id, strconv.Itoa(generation)
+			c, err := l.update(ctx, key, id, b)
+			return c, Updated, generation, err
+		}
+		r.Extra[extraSought] = "yes"
 	}
-	id, generation, err := l.find(ctx, key, issueID, generations)
-	if err != nil {
-		return nil, "", 0, err
-	}
-	if id != "" {
-		c, err := l.update(ctx, key, id, b)
-		return c, Updated, generation, err
-	}
-	c, outcome, err := l.create(ctx, key, issueID, 0, b)
-	return c, outcome, 0, err
+	generation, _ := strconv.Atoi(r.Extra[extraGeneration])
+	c, outcome, err := l.create(ctx, key, issueID, generation, b)
+	return c, outcome, generation, err
 }
 
 // find gives the own comment among an issue's comments.
@@ -344,23 +346,45 @@ func (l *Linear) attach(ctx context.Context, key string, extra map[string]string
 }
 
 // Remove implements Tracker: comment and attachment.
-func (l *Linear) Remove(ctx context.Context, key string, known Ref) error {
-	for _, d := range []struct{ op, mutation, id string }{
-		{"delete comment", linearCommentDelete, known.ID},
-		{"delete attachment", linearAttachmentDelete, known.Extra[extraAttachment]},
+func (l *Linear) Remove(ctx context.Context, key string, known Ref) (Ref, error) {
+	left := progress(&known)
+	if left.ID == "" && left.Extra[extraRemoved] == "" {
+		const op = "read issue"
+		var reply struct {
+			Issue *linearIssueNode `json:"issue"`
+		}
+		failed, err := l.send(ctx, op, linearIssue, map[string]any{"id": key}, &reply)
+		if err != nil {
+			return left, err
+		}
+		if failed.missing() {
+			return Ref{}, nil
+		}
+		if failed != nil || reply.Issue == nil {
+			return left, l.refused(op, key, failed)
+		}
+		left.ID = linearCommentID(reply.Issue.ID, 0)
+	}
+	for _, d := range []struct {
+		op, mutation, id string
+		done             func()
+	}{
+		{"delete comment", linearCommentDelete, left.ID, func() { left.ID, left.Extra[extraRemoved] = "", "yes" }},
+		{"delete attachment", linearAttachmentDelete, left.Extra[extraAttachment], func() { delete(left.Extra, extraAttachment) }},
 	} {
 		if d.id == "" {
 			continue
 		}
 		failed, err := l.send(ctx, d.op, d.mutation, map[string]any{"id": d.id}, &struct{}{})
 		if err != nil {
-			return err
+			return left, err
 		}
 		if failed != nil && !failed.missing() {
-			return l.refused(d.op, key, failed)
+			return left, l.refused(d.op, key, failed)
 		}
+		d.done()
 	}
-	return nil
+	return Ref{}, nil
 }
 
 type linearIssueNode struct {

@@ -17,6 +17,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net/http"
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/feedback"
@@ -43,10 +45,10 @@ type Block struct {
 	Recreate bool
 }
 
-// Ref is where a block lives. The caller keeps it in the ledger and hands it
-// back as it came.
+// Ref is where a block lives, and how far a write that failed has come. The
+// caller keeps it in the ledger and hands it back as it came.
 type Ref struct {
-	ID    string            `json:"id"`  // the comment
+	ID    string            `json:"id"`  // the comment; empty where none is known yet
 	URL   string            `json:"url"` // its address for people
 	Extra map[string]string `json:"extra,omitempty"`
 }
@@ -94,11 +96,16 @@ type Tracker interface {
 	Kind() feedback.Tracker
 	// Upsert makes the ticket show b, once. known is what an earlier Upsert
 	// gave, nil where nothing is recorded: then an existing block of ours is
-	// looked for first. The Ref is the zero value for Gone and for an error.
+	// looked for first. The Ref is the zero value for Gone. With an error it
+	// says how far the write has come: handed back, the next Upsert goes on with
+	// the request that failed, so that a vendor that fails one request in three
+	// is written to all the same.
 	Upsert(ctx context.Context, key string, known *Ref, b Block) (Ref, Outcome, error)
-	// Remove takes the block away. A block that is not there is no error. To
-	// write one again later, pass no known Ref and set Recreate.
-	Remove(ctx context.Context, key string, known Ref) error
+	// Remove takes the block away: the known one, or the one it finds where none
+	// is known. A block or a ticket that is not there is no error. To
+	// write one again later, pass no known Ref and set Recreate. With an error
+	// the Ref is what is left to remove.
+	Remove(ctx context.Context, key string, known Ref) (Ref, error)
 	// Fetch reads the ticket. A ticket that is not visible is a permanent error.
 	Fetch(ctx context.Context, key string) (Ticket, error)
 	// Self says who we are. The answer is asked for once and kept.
@@ -129,10 +136,36 @@ const (
 	extraAttachment = "attachment_id"
 	extraGeneration = "generation"
 
+	// How far a write has come: own comments were looked for and none was there;
+	// no comment is remembered either; the new comment was not yet seen to be the
+	// only one; the comment is not yet remembered. And of a removal: the comment is
+	// gone.
+	extraSought       = "sought"
+	extraUnremembered = "unremembered"
+	extraAlone        = "alone"
+	extraUnmarked     = "unmarked"
+	extraRemoved      = "removed"
+
 	// How many own comments of one ticket are looked at; beyond it something
 	// else is wrong.
 	maxPages = 50
 )
+
+// isMissing says whether the vendor answered that the ticket is not there (any more).
+func isMissing(err error) bool {
+	var permanent *PermanentError
+	return errors.As(err, &permanent) && (permanent.Status == http.StatusNotFound || permanent.Status == http.StatusGone)
+}
+
+// progress is a Ref to work on: what is known so far, never the caller's own map.
+func progress(known *Ref) Ref {
+	r := Ref{Extra: map[string]string{}}
+	if known != nil {
+		r.ID, r.URL = known.ID, known.URL
+		maps.Copy(r.Extra, known.Extra)
+	}
+	return r
+}
 
 func checkBlock(vendor feedback.Tracker, b Block) error {
 	op := string(vendor) + ": upsert block"

@@ -52,7 +52,7 @@ func TestRecordedExchanges(t *testing.T) {
 			record("unchanged", upsert(&ref, brief(1, "hash-1"), tracker.Unchanged))
 			record("update", upsert(&ref, brief(2, "hash-2"), tracker.Updated))
 			record("fetch", func() error { _, err := tr.Fetch(t.Context(), f.Key); return err })
-			record("remove", func() error { return tr.Remove(t.Context(), f.Key, ref) })
+			record("remove", func() error { _, err := tr.Remove(t.Context(), f.Key, ref); return err })
 		})
 	}
 }

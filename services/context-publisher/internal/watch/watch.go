@@ -78,7 +78,7 @@ func pass(ctx context.Context, m jetstream.Msg, out chan<- Change) {
 		if err != nil {
 			return
 		}
-		c.Kind, c.Position, c.Clusters = Clusters, world.Position, world.Clusters
+		c.Kind, c.Position, c.Clusters, c.Statuses = Clusters, world.Position, world.Clusters, world.Statuses
 	case event.BriefRevised:
 		b, err := event.Payload[event.Brief](e)
 		if err != nil {

@@ -226,7 +226,7 @@ func (w *World) cluster(t testing.TB, id string, now time.Time) {
 	}
 	w.insert(t, "clusters", []string{"workspace", "id", "name", "name_pinned", "status", "merged_into", "retired", "kind", "kinds", "sources", "medoid",
 		"signals", "items", "voices", "accounts", "reach", "worth", "severity_sum", "fast", "slow", "as_of", "first_seen", "last_seen", "space", "centroid", "position", "version"},
-		[]any{w.Workspace, id, name, uint8(0), "active", w.merged[id], retired, string(kind), kinds, map[string]uint32{"zendesk": signals}, medoid,
+		[]any{w.Workspace, id, name, uint8(0), "open", w.merged[id], retired, string(kind), kinds, map[string]uint32{"zendesk": signals}, medoid,
 			signals, signals, uint32(len(customers)), uint32(len(accounts)), float64(len(customers)), 0.0, severity, float64(signals), float64(signals),
 			last, first, last, w.Embedder.Space().ID(), sum, w.Position, w.Position})
 }

@@ -216,7 +216,7 @@ func (o *outcome) emit(stage string, t event.Type, subject, id string, payload a
 		o.err = err
 		return
 	}
-	o.events = append(o.events, bus.Outgoing{Subject: bus.Subject(stage, o.Workspace), Event: e})
+	o.events = append(o.events, bus.Outgoing{Subject: bus.Subject(stage, o.Workspace), Event: e, Trace: o.Trace})
 }
 
 // revise makes revisions of what this delivery changed, in an order that does not depend

@@ -24,7 +24,7 @@ type Commands struct {
 	Demo       demoCommand       `cmd:"" help:"Play real feedback through signed webhooks and show what comes of it."`
 	Import     importCommand     `cmd:"" help:"Send feedback from JSONL or CSV files to a running Throughline."`
 	Backfill   backfillCommand   `cmd:"" help:"Read a connection's history through its vendor's API and repair what is missing."`
-	Replay     replayCommand     `cmd:"" help:"Decode stored deliveries again, after a decoder was mended."`
+	Replay     replayCommand     `cmd:"" help:"Decode stored deliveries again, after a decoder was mended; or, with --shadow, compare what the log would give with other settings."`
 	Erase      eraseCommand      `cmd:"" help:"Remove a customer's words from everywhere, and prove it with a report."`
 	Retention  retentionCommand  `cmd:"" help:"Show what was last erased for its age, and how."`
 	Export     exportCommand     `cmd:"" help:"Write feedback items, signals or clusters as JSON lines or CSV."`
@@ -34,7 +34,7 @@ type Commands struct {
 	MCP        mcpCommand        `cmd:"" name:"mcp" help:"Speak MCP over standard input and output, answering from a running Throughline."`
 	Migrate    migrateCommand    `cmd:"" help:"Bring the tables up to date and exit."`
 	Config     configCommand     `cmd:"" help:"Check or print the effective configuration."`
-	Doctor     doctorCommand     `cmd:"" help:"Check configuration, connections, clock, disk and models, and say what to do."`
+	Doctor     doctorCommand     `cmd:"" help:"Check configuration, files, disk, address, proxy, broker, store, models, tokens and clock, and say what to do; exit code 3 if something is wrong."`
 	Broker     brokerCommand     `cmd:"" help:"Run the embedded broker as a server of its own."`
 	Engine     engineCommand     `cmd:"" help:"Run the embedded ClickHouse engine as a server of its own."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`

@@ -76,7 +76,7 @@ func (m *migrateCommand) Run(ctx context.Context, s *Streams) error {
 	if err != nil {
 		return err
 	}
-	p, err := process.Open(ctx, c, conns, log)
+	p, err := process.Open(ctx, "throughline", c, conns, log)
 	if err != nil {
 		conns.Close(context.WithoutCancel(ctx))
 		return err

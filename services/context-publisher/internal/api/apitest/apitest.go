@@ -323,6 +323,11 @@ func (w *Workspace) Digest(_ context.Context, date time.Time) (digest.Digest, er
 	return d, nil
 }
 
+// Corrections implements api.Workspace.
+func (w *Workspace) Corrections(context.Context) (read.Corrections, error) {
+	return read.Corrections{Corrections: 14, ShippedRight: 3, OwnRight: 11, Chance: 0.02, Used: true}, nil
+}
+
 // Decide implements api.Workspace.
 func (w *Workspace) Decide(_ context.Context, d feedback.Decision) (feedback.Decision, error) {
 	w.mu.Lock()

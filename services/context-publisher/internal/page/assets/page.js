@@ -27,6 +27,10 @@
       const open = new Set([...part.querySelectorAll("details[open][id]")].map((d) => d.id));
       const marks = new Map([...part.querySelectorAll("[data-mark][id]")].map((e) => [e.id, e.dataset.mark]));
       for (const d of next.querySelectorAll("details[id]")) d.open = open.has(d.id);
+      for (const told of part.querySelectorAll("details[open][id] .change")) {
+        const place = next.querySelector(`#${CSS.escape(told.closest("details").id)} [data-why]`);
+        if (place) { place.replaceChildren(told.cloneNode(true)); delete place.dataset.why; }
+      }
       if (next.outerHTML === part.outerHTML) continue;
       if (busy(part) && !force) { held = true; continue; }
       for (const e of next.querySelectorAll("[data-mark][id]")) {
@@ -63,4 +67,23 @@
   for (const kind of ["clusters.changed", "brief.revised", "reset"]) stream.addEventListener(kind, soon);
   stream.onopen = () => { state.textContent = "live"; state.className = "live"; };
   stream.onerror = () => { state.textContent = "reconnecting"; state.className = ""; };
+})();
+
+// What would change a rank costs a question to the store, so it is asked when somebody opens
+// the arithmetic. Without this file the link there leads to the cluster's own page.
+(() => {
+  document.addEventListener("toggle", async (event) => {
+    const place = event.target.open && event.target.querySelector("[data-why]");
+    if (!place) return;
+    const from = place.dataset.why;
+    delete place.dataset.why;
+    try {
+      const answer = await fetch(from, { headers: { Accept: "text/html" } });
+      if (!answer.ok || answer.redirected) return;
+      const part = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(".change");
+      if (part) place.replaceChildren(part);
+    } catch {
+      // The link stays.
+    }
+  }, true);
 })();

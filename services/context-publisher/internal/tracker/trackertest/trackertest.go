@@ -100,6 +100,8 @@ func Run(t *testing.T, open func(t *testing.T) *Fixture) {
 		"keeps hostile words literal":                               keepsLiteral,
 		"reads the ticket and itself":                               reads,
 		"removes its block, twice":                                  removes,
+		"removes a block that nobody recorded":                      removesUnknown,
+		"writes and removes although every third request fails":     goesOn,
 		"stops when told to":                                        stops,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -444,8 +446,8 @@ func removes(t *testing.T, f *Fixture) {
 	tr := f.Open()
 	ref := upsert(t, tr, f.Key, nil, block(1), tracker.Created)
 	for range 2 {
-		if err := tr.Remove(t.Context(), f.Key, ref); err != nil {
-			t.Fatal(err)
+		if left, err := tr.Remove(t.Context(), f.Key, ref); err != nil || left.ID != "" {
+			t.Fatalf("left %+v, err = %v", left, err)
 		}
 	}
 	if n := len(f.Blocks()); n != 0 {
@@ -461,6 +463,63 @@ func removes(t *testing.T, f *Fixture) {
 		if ticket.Key == f.Key && len(ticket.Links) != 0 {
 			t.Fatalf("links after removal: %+v", ticket.Links)
 		}
+	}
+}
+
+func removesUnknown(t *testing.T, f *Fixture) {
+	tr := f.Open()
+	upsert(t, tr, f.Key, nil, block(1), tracker.Created)
+	if _, err := tr.Remove(t.Context(), f.Key, tracker.Ref{}); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(f.Blocks()); n != 0 {
+		t.Fatalf("%d blocks after removal, want none", n)
+	}
+	if _, err := tr.Remove(t.Context(), f.MissingKey, tracker.Ref{}); err != nil {
+		t.Fatalf("a ticket that is not there: %v", err)
+	}
+}
+
+// goesOn lets strictly every third request fail, from each possible beginning, and hands
+// back what a failed attempt gave.
+func goesOn(t *testing.T, f *Fixture) {
+	const attempts = 12
+	for offset := range 3 {
+		tr := f.Open()
+		f.Server.FailEvery(3, vendortest.Unavailable())
+		for range offset {
+			_, _ = f.Open().Self(t.Context())
+		}
+		var known *tracker.Ref
+		for revision := 1; revision <= 2; revision++ {
+			for attempt := 1; ; attempt++ {
+				b := block(revision)
+				b.Recreate = offset > 0
+				ref, _, err := tr.Upsert(t.Context(), f.Key, known, b)
+				known = &ref
+				if err == nil {
+					break
+				}
+				if attempt == attempts {
+					t.Fatalf("offset %d: revision %d is not written after %d attempts: %v", offset, revision, attempts, err)
+				}
+			}
+			one(t, f, fmt.Sprintf("%d customers", revision))
+		}
+		for attempt := 1; ; attempt++ {
+			left, err := tr.Remove(t.Context(), f.Key, *known)
+			known = &left
+			if err == nil {
+				break
+			}
+			if attempt == attempts {
+				t.Fatalf("offset %d: not removed after %d attempts: %v", offset, attempts, err)
+			}
+		}
+		f.Server.Heal()
+	}
+	if n := len(f.Blocks()); n != 0 {
+		t.Fatalf("%d blocks after removal, want none", n)
 	}
 }
 

@@ -20,6 +20,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/throughline-dev/throughline/pkg/tracing"
 )
 
 const (
@@ -35,7 +37,7 @@ const (
 
 // Options are what every vendor's caller has in common. The zero value works.
 type Options struct {
-	// Transport sends requests; nil means http.DefaultTransport.
+	// Transport sends requests; nil means one of its own with the usual limits.
 	Transport http.RoundTripper
 	// Timeout bounds one request with its answer; zero means 20 seconds.
 	Timeout time.Duration
@@ -96,7 +98,7 @@ func New(vendor, baseURL, authorization string, header http.Header, o Options) (
 		header: header.Clone(),
 		agent:  o.UserAgent,
 		now:    o.Now,
-		client: &http.Client{Transport: o.Transport, Timeout: o.Timeout, CheckRedirect: sameHost},
+		client: &http.Client{Transport: tracing.Transport(o.Transport), Timeout: o.Timeout, CheckRedirect: sameHost},
 	}, nil
 }
 
