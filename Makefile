@@ -74,7 +74,7 @@ test: test-tools build test-alerts ## run every test with the race detector
 
 fuzz: ## try every decoder with hostile input, a minute each (FUZZTIME=5m for longer)
 	@for f in $$(grep -rl '^func Fuzz' --include=*_test.go services/ingestor); do for n in $$(sed -n 's/^func \(Fuzz[A-Za-z]*\)(.*/\1/p' $$f); do \
-		echo "$$(dirname $$f) $$n"; go test -run '^$$' -fuzz "^$$n$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f) || exit 1; done; done
+		echo "$$(dirname $$f) $$n"; go test -run '^$$' -fuzz "^$$n$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s ./$$(dirname $$f) || exit 1; done; done
 
 lint: ## gofmt, vet, staticcheck, tidy modules
 	@test -z "$$(gofmt -l $(MODULES))" || { echo "run make fmt:"; gofmt -l $(MODULES); exit 1; }

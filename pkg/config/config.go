@@ -120,6 +120,9 @@ type Connection struct {
 
 	// Bots lists ids of bots whose posts count as customers' words (slack).
 	Bots []string `yaml:"bots"`
+	// PerMinute is how many signed deliveries a minute are taken, a minute's worth at once; more
+	// are answered 429 with Retry-After. 0, the default, is no limit.
+	PerMinute int `yaml:"per_minute"`
 	// Capture lists emoji, without colons, whose reaction makes feedback of the message under
 	// it (slack, with a bot token).
 	Capture []string `yaml:"capture"`

@@ -113,6 +113,9 @@ func (c Config) Validate() error {
 			}
 			v.oneOf(at+".type", k.Type, connectionTypes...)
 			v.url(at+".base_url", k.BaseURL)
+			if k.PerMinute < 0 {
+				v.add(at+".per_minute", "must be 0, no limit, or more")
+			}
 		}
 		for j, to := range w.Alerts.To {
 			at := fmt.Sprintf("%s.alerts.to[%d]", at, j)
