@@ -231,7 +231,7 @@ func (s *Service) expire(ctx context.Context, _ *bus.Lease) error {
 
 func (s *Service) backfill(ctx context.Context, _ *bus.Lease) error {
 	r := &backfill.Runner{
-		Bus: s.deps.Bus, Appender: s.deps.Appender, Connections: s.connections, Workspaces: s.workspaces, Decode: decode.Changes,
+		Bus: s.deps.Bus, Appender: s.deps.Appender, Store: s.deps.Store, Connections: s.connections, Workspaces: s.workspaces, Decode: decode.Changes,
 		HTTP: &http.Client{Timeout: time.Minute}, Wait: s.deps.Wait, Now: s.deps.Now, Logger: s.deps.Logger,
 	}
 	return r.Run(ctx)
