@@ -79,6 +79,9 @@ type Workspace struct {
 	Digest      Digest       `yaml:"digest"`
 	Rank        Rank         `yaml:"rank"`
 	Alerts      Alerts       `yaml:"alerts"`
+	// RetentionDays is how many days after its last word an item is erased, and how old an
+	// archived delivery may become; 0, the default, keeps everything.
+	RetentionDays int `yaml:"retention_days"`
 }
 
 // Alerts says who hears at once of bursts, spikes of severity and large accounts that speak of
@@ -143,6 +146,9 @@ type Connection struct {
 
 	// Bots lists ids of bots whose posts count as customers' words (slack).
 	Bots []string `yaml:"bots"`
+	// PerMinute is how many signed deliveries a minute are taken, a minute's worth at once; more
+	// are answered 429 with Retry-After. 0, the default, is no limit.
+	PerMinute int `yaml:"per_minute"`
 	// Capture lists emoji, without colons, whose reaction makes feedback of the message under
 	// it (slack, with a bot token).
 	Capture []string `yaml:"capture"`
