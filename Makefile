@@ -67,9 +67,9 @@ demo: build install ## send real feedback through signed webhooks and show what 
 	$(BIN)/throughline demo $(DEMO_ARGS)
 
 # What the tests need besides the code.
-test-tools: install mcp-client mcp-conformance browser nats-server
+test-tools: install mcp-client mcp-conformance browser nats-server prometheus
 
-test: test-tools build ## run every test with the race detector
+test: test-tools build test-alerts ## run every test with the race detector
 	go test -race -timeout 12m work
 
 fuzz: ## try every decoder with hostile input, a minute each (FUZZTIME=5m for longer)
@@ -116,13 +116,19 @@ kill: install ## kill the clusterer a hundred times under load (minutes)
 storm: install ## 1,000 ticket moves, one tracker call in three failing, the publisher killed ten times (minutes)
 	go test -timeout 30m -run TestAStormOfMoves -v ./services/context-publisher/internal/publish -args -moves 1000 -kills 10
 
-decisions: ## 200 random decisions among 3,000 signals, with restarts, a replay and undos (minutes)
-	go test -timeout 60m -run TestRandomDecisions ./services/clusterer/internal/world -args -signals 3000 -decisions 200
+decisions: ## 200 random decisions among 50,000 signals, with restarts, a replay and undos (minutes)
+	go test -timeout 60m -run TestRandomDecisions ./services/clusterer/internal/world -args -signals 50000 -decisions 200
 
-test-alerts: $(CACHE)/prometheus/usr/bin/promtool ## test the alert rules with promtool, of Debian's package
-	$< test rules deploy/monitoring/alerts_test.yml
+prometheus: $(CACHE)/prometheus/usr/bin/promtool ## fetch Prometheus and promtool, of Debian's package, into .cache/
 $(CACHE)/prometheus/usr/bin/promtool:
-	@mkdir -p $(CACHE)/prometheus && cd $(CACHE)/prometheus && apt-get download -qq prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb
+	@mkdir -p $(@D)
+	@if command -v prometheus >/dev/null && command -v promtool >/dev/null; then ln -sf "$$(command -v prometheus)" "$$(command -v promtool)" $(@D)/; else \
+		cd $(CACHE)/prometheus && { apt-get download -qq prometheus 2>/dev/null || { apt-get update -qq && apt-get download -qq prometheus; }; } \
+		&& dpkg -x prometheus_*.deb . && rm prometheus_*.deb; fi || { echo "install Prometheus (Debian: apt-get install prometheus), so that prometheus and promtool are found"; exit 1; }
+
+test-alerts: prometheus ## check and test the alert rules with promtool
+	$(CACHE)/prometheus/usr/bin/promtool check rules deploy/monitoring/alerts.yml
+	$(CACHE)/prometheus/usr/bin/promtool test rules deploy/monitoring/alerts_test.yml
 
 bench-mcp: install ## ask get_ticket_context of 100,000 items and 2,000 tickets, and print how long it takes
 	go test -run '^$$' -bench TicketContext -benchtime 300x ./services/context-publisher

@@ -28,6 +28,15 @@ func (r Reserve) of(size int64) int64 {
 	return max(r.Bytes, int64(r.Fraction*float64(size)))
 }
 
+// Space is the size of the file system that a folder is on and what of it is free for this
+// user, in bytes. The folder must exist.
+func Space(dir string) (size, free int64, err error) {
+	if size, free, err = fileSystemSpace(dir); err != nil {
+		return 0, 0, fmt.Errorf("measure free space: %w", err)
+	}
+	return size, free, nil
+}
+
 // CheckSpace returns nil while the file system of the store has more free
 // space than the reserve, else an error that wraps [ErrNoSpace] and has the
 // numbers. It costs one statfs (about a microsecond): ask before every group

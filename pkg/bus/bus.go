@@ -68,6 +68,9 @@ func New(nc *nats.Conn, o Options) (*Bus, error) {
 	if b.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, err
 	}
+	if err := o.Registerer.Register(newStreams(js)); err != nil {
+		return nil, fmt.Errorf("register bus metrics: %w", err)
+	}
 	return b, nil
 }
 

@@ -101,6 +101,7 @@ func (b *Bus) Consume(ctx context.Context, c Consumer, handle Handler) error {
 		return err
 	}
 	l := &loop{bus: b, Consumer: c, handle: handle, worked: slice}
+	b.metrics.expect(c.Durable)
 	for ctx.Err() == nil {
 		batch, err := l.fetch(ctx, cons)
 		if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) {
@@ -115,8 +116,10 @@ func (b *Bus) Consume(ctx context.Context, c Consumer, handle Handler) error {
 			continue
 		}
 		if len(batch) == 0 {
+			b.metrics.rest(c.Durable)
 			continue
 		}
+		b.metrics.pending.WithLabelValues(c.Durable).Set(float64(batch[len(batch)-1].behind) + float64(len(batch)))
 		l.process(ctx, batch)
 	}
 	return nil
@@ -193,7 +196,8 @@ func (b *Bus) durable(ctx context.Context, c Consumer) (jetstream.Consumer, erro
 // pending is a message taken but not settled.
 type pending struct {
 	Message
-	raw jetstream.Msg
+	raw    jetstream.Msg
+	behind uint64 // messages of the durable after this one, as it was fetched
 }
 
 type loop struct {
@@ -252,7 +256,7 @@ func (l *loop) decode(ctx context.Context, raw jetstream.Msg) (pending, bool) {
 		l.bus.log.Error("message without metadata", "durable", l.Durable, "error", err)
 		return pending{}, false
 	}
-	p := pending{raw: raw, Message: Message{
+	p := pending{raw: raw, behind: meta.NumPending, Message: Message{
 		Subject: raw.Subject(), Sequence: meta.Sequence.Stream, Attempt: int(meta.NumDelivered), StoredAt: meta.Timestamp,
 	}}
 	p.Envelope, err = event.Decode(raw.Data())
@@ -269,6 +273,7 @@ func (l *loop) process(ctx context.Context, batch []pending) {
 	for attempt := 1; len(batch) > 0; attempt++ {
 		stop := l.beat(ctx, batch)
 		l.begin(ctx, batch)
+		l.bus.metrics.lag.WithLabelValues(l.Durable).Set(time.Since(batch[0].StoredAt).Seconds())
 		start := time.Now()
 		errs := l.handle(together(ctx, batch), messages(batch))
 		took := time.Since(start)

@@ -77,6 +77,7 @@ const SnapshotStore = "snapshots-data"
 const (
 	IngestorDecode      = "ingestor-decode"
 	IngestorArchive     = "ingestor-archive"
+	IngestorLookup      = "ingestor-lookup"
 	Classifier          = "classifier"
 	ClassifierDecisions = "classifier-decisions"
 	Clusterer           = "clusterer" // followed by -<shard>

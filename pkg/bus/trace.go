@@ -24,6 +24,26 @@ func (t Trace) Within(ctx context.Context) context.Context {
 	return trace.ContextWithSpan(ctx, t.span)
 }
 
+// Mark writes down the place that ctx stands at, for work that is put off: a W3C
+// traceparent, "" outside a trace.
+func Mark(ctx context.Context) string {
+	h := nats.Header{}
+	inject(ctx, h)
+	return carrier(h).Get(traceparent)
+}
+
+// Resume returns a context that goes on from a mark; ctx itself where it stands in a trace
+// already or the mark is none.
+func Resume(ctx context.Context, mark string) context.Context {
+	if mark == "" || trace.SpanContextFromContext(ctx).IsValid() {
+		return ctx
+	}
+	return propagator.Extract(ctx, carrier{traceparent: {mark}})
+}
+
+// traceparent is the header that W3C Trace Context names.
+const traceparent = "traceparent"
+
 // propagator writes and reads W3C Trace Context.
 var propagator = propagation.TraceContext{}
 

@@ -117,6 +117,9 @@ type Connection struct {
 
 	// Bots lists ids of bots whose posts count as customers' words (slack).
 	Bots []string `yaml:"bots"`
+	// Capture lists emoji, without colons, whose reaction makes feedback of the message under
+	// it (slack, with a bot token).
+	Capture []string `yaml:"capture"`
 }
 
 // Tracker reports whether the connection is a tracker rather than a source.

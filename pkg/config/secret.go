@@ -1,8 +1,11 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"reflect"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -16,6 +19,39 @@ const Mask = "***"
 type Secret struct {
 	reference string
 	value     string
+}
+
+// What keeps a secret from being read.
+var (
+	ErrNoVariable   = errors.New("is not set")
+	ErrNoSecretFile = errors.New("read secret file")
+)
+
+// SecretFiles lists the files that secrets of the configuration were read from, sorted.
+func (c Config) SecretFiles() []string {
+	var out []string
+	var walk func(v reflect.Value)
+	walk = func(v reflect.Value) {
+		switch {
+		case v.Type() == secretType:
+			if path, ok := strings.CutPrefix(v.Interface().(Secret).reference, "file:"); ok && !slices.Contains(out, path) {
+				out = append(out, path)
+			}
+		case v.Kind() == reflect.Struct:
+			for i := range v.NumField() {
+				walk(v.Field(i))
+			}
+		case v.Kind() == reflect.Slice:
+			for i := range v.Len() {
+				walk(v.Index(i))
+			}
+		case v.Kind() == reflect.Pointer && !v.IsNil():
+			walk(v.Elem())
+		}
+	}
+	walk(reflect.ValueOf(c))
+	slices.Sort(out)
+	return out
 }
 
 // NewSecret makes a secret of a value, for wiring and tests.
@@ -66,13 +102,13 @@ func (s *Secret) resolve(ref string) error {
 	case ok && kind == "env":
 		v, set := os.LookupEnv(name)
 		if !set || v == "" {
-			return fmt.Errorf("environment variable %s is not set", name)
+			return fmt.Errorf("environment variable %s %w", name, ErrNoVariable)
 		}
 		s.reference, s.value = ref, v
 	case ok && kind == "file":
 		b, err := os.ReadFile(name)
 		if err != nil {
-			return fmt.Errorf("read secret file: %w", err)
+			return fmt.Errorf("%w: %w", ErrNoSecretFile, err)
 		}
 		s.reference, s.value = ref, strings.TrimSpace(string(b))
 	default:

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +15,20 @@ const LibraryEnv = "THROUGHLINE_ENGINE"
 // libraryName is the same on every platform the npm package is built for: the
 // Darwin builds carry a Mach-O image under the .so name as well.
 const libraryName = "libchdb.so"
+
+// LibraryVersion is the version of the npm package whose library the tests run with.
+const LibraryVersion = "26.7.3-stable.1"
+
+// LibraryVersionAt reads the version of a library from the package that it was installed
+// with; false where it lies alone.
+func LibraryVersionAt(path string) (string, bool) {
+	b, err := os.ReadFile(filepath.Join(filepath.Dir(path), "package.json"))
+	var p struct{ Version string }
+	if err != nil || json.Unmarshal(b, &p) != nil || p.Version == "" {
+		return "", false
+	}
+	return p.Version, true
+}
 
 // MissingLibraryError says where the engine's library was looked for and what
 // installs it.

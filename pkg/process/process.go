@@ -48,6 +48,10 @@ type Connections struct {
 	Checks []httpserve.Check // of what is behind the connections
 	Failed <-chan struct{}   // closed when the process must stop and be started again
 	Close  func(ctx context.Context)
+
+	// Registry has the metrics of what is behind the connections; nil means that there are
+	// none, and Open makes one.
+	Registry *prometheus.Registry
 }
 
 // External connects to the servers that the configuration names.
@@ -120,7 +124,10 @@ const (
 // Open makes the event log and the store ready: streams, buckets and tables exist when it
 // returns. name is what the process is called among others in traces.
 func Open(ctx context.Context, name string, c config.Config, conns Connections, log *slog.Logger) (*Process, error) {
-	reg := prometheus.NewRegistry()
+	reg := conns.Registry
+	if reg == nil {
+		reg = prometheus.NewRegistry()
+	}
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	traces, err := tracing.Open(ctx, c.Traces, name, Version, log)
 	if err != nil {
@@ -201,11 +208,15 @@ func Embedder(c config.Models) (embed.Embedder, error) {
 // Serve runs services behind one HTTP server until ctx ends or one of them fails.
 func (p *Process) Serve(ctx context.Context, ready func(addr string), services ...Service) error {
 	mux := http.NewServeMux()
+	measured, err := httpserve.Measured(mux, p.Registry)
+	if err != nil {
+		return err
+	}
 	for _, s := range services {
 		s.Register(mux)
 	}
 	server, err := httpserve.New(httpserve.Options{
-		Addr: p.Config.Listen, Handler: tracing.Handler(p.traces.TracerProvider(), mux), Gatherer: p.Registry, Logger: p.Logger,
+		Addr: p.Config.Listen, Handler: httpserve.Traced(p.traces.TracerProvider(), measured), Gatherer: p.Registry, Logger: p.Logger,
 		Checks:  append(p.checks(), p.Connections.Checks...),
 		Details: map[string]string{"durability": p.Connections.Syncer.Mode()},
 	})

@@ -62,6 +62,8 @@ func registered[C prometheus.Collector](r prometheus.Registerer, c C) (C, error)
 }
 
 func (m *metrics) inserted(table string, rows int, took time.Duration) {
+	m.errors.WithLabelValues(table, "true") // a series that begins at one never increased
+	m.errors.WithLabelValues(table, "false")
 	m.rows.WithLabelValues(table).Add(float64(rows))
 	m.seconds.WithLabelValues(table).Observe(took.Seconds())
 }

@@ -266,3 +266,37 @@ func checkRepeatable(statement string) error {
 	}
 	return errors.New("it is not safe to run twice: use IF NOT EXISTS, IF EXISTS, OR REPLACE or MODIFY")
 }
+
+// Standing is how a database's migrations compare with a build's files.
+type Standing struct {
+	Missing []string // files that are not applied
+	Changed []string // files that read differently now than when they were applied
+	Newer   []string // applied files that the build does not have: those of a newer one
+}
+
+// Standing compares what is applied with files; it changes nothing.
+func (db *DB) Standing(ctx context.Context, files fs.FS) (Standing, error) {
+	wanted, err := readMigrations(files, db.dialect())
+	if err != nil {
+		return Standing{}, fmt.Errorf("compare migrations: %w", err)
+	}
+	applied, err := db.Migrations(ctx)
+	if err != nil {
+		return Standing{}, fmt.Errorf("compare migrations: %w", err)
+	}
+	var out Standing
+	for _, file := range wanted {
+		switch at := slices.IndexFunc(applied, func(m Migration) bool { return m.Number == file.number }); {
+		case at < 0:
+			out.Missing = append(out.Missing, file.name)
+		case applied[at].Checksum != file.checksum:
+			out.Changed = append(out.Changed, file.name)
+		}
+	}
+	for _, m := range applied {
+		if !slices.ContainsFunc(wanted, func(f migrationFile) bool { return f.number == m.Number }) {
+			out.Newer = append(out.Newer, m.Name)
+		}
+	}
+	return out, nil
+}

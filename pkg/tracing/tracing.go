@@ -1,12 +1,10 @@
-// Package tracing sends spans to an OTLP collector and makes those of HTTP: one for every
-// request that a process serves and one for every request that it sends because of another
-// span. The spans of messages are made by package bus, which carries the trace from one
-// service to the next in the headers of the event log.
+// Package tracing sends spans to an OTLP collector, and makes those of the requests that a
+// process sends because of another span. Package httpserve makes the spans of requests that
+// are served, package bus those of messages: it carries the trace from one service to the
+// next in the headers of the event log.
 //
-// It promises that a span holds no customer's words and no address of a person: routes
-// instead of paths, hosts instead of URLs, status codes instead of errors. It refuses to
-// join a trace that a stranger began: every request from outside begins its own, because
-// whoever posts a webhook could otherwise choose what is sampled and where it shows up.
+// It promises that a span holds no customer's words and no address of a person: hosts
+// instead of URLs, status codes instead of errors.
 package tracing
 
 import (
@@ -14,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"time"
 
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -90,49 +87,3 @@ func (p *Provider) Close(ctx context.Context) error {
 	}
 	return nil
 }
-
-// instrumentation names who makes this package's spans.
-const instrumentation = "github.com/throughline-dev/throughline/pkg/tracing"
-
-// Handler makes a span of every request that next serves, named by its method and route.
-// With nil it returns next itself.
-func Handler(provider trace.TracerProvider, next http.Handler) http.Handler {
-	if provider == nil {
-		return next
-	}
-	tracer := provider.Tracer(instrumentation)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, span := tracer.Start(r.Context(), r.Method, trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindServer),
-			trace.WithAttributes(semconv.HTTPRequestMethodKey.String(r.Method)))
-		defer span.End()
-		served := r.WithContext(ctx)
-		watched := &answer{ResponseWriter: w, status: http.StatusOK}
-		defer func() {
-			r.Pattern = served.Pattern
-			span.SetName(name(r))
-			span.SetAttributes(semconv.HTTPRoute(r.Pattern), semconv.HTTPResponseStatusCode(watched.status))
-			if watched.status >= http.StatusInternalServerError {
-				fail(span, watched.status)
-			}
-		}()
-		next.ServeHTTP(watched, served)
-	})
-}
-
-// answer remembers the status of an answer.
-type answer struct {
-	http.ResponseWriter
-	status int
-}
-
-// WriteHeader remembers the status and sends it.
-func (a *answer) WriteHeader(status int) {
-	a.status = status
-	a.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap lets http.ResponseController reach what is wrapped.
-func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
-
-// Flush sends what was written so far: event streams need it.
-func (a *answer) Flush() { _ = http.NewResponseController(a.ResponseWriter).Flush() }

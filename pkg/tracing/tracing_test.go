@@ -1,4 +1,4 @@
-package tracing
+package tracing_test
 
 import (
 	"io"
@@ -14,6 +14,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/throughline-dev/throughline/pkg/config"
+	"github.com/throughline-dev/throughline/pkg/httpserve"
+	"github.com/throughline-dev/throughline/pkg/tracing"
 )
 
 // A request that is served and the one it sends are one trace, in which no path, address or
@@ -28,7 +30,7 @@ func TestRequestsAreTracedWithoutWhatTheyAskFor(t *testing.T) {
 		w.WriteHeader(http.StatusTeapot)
 	}))
 	t.Cleanup(vendor.Close)
-	client := &http.Client{Transport: Transport(vendor.Client().Transport)}
+	client := &http.Client{Transport: tracing.Transport(vendor.Client().Transport)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/customers/{id}", func(w http.ResponseWriter, r *http.Request) {
 		q, err := http.NewRequestWithContext(r.Context(), http.MethodPost, vendor.URL+"/rest/ada@example.com?secret=hunter2", nil)
@@ -49,7 +51,7 @@ func TestRequestsAreTracedWithoutWhatTheyAskFor(t *testing.T) {
 	})
 	r := httptest.NewRequest(http.MethodGet, "/v1/customers/ada@example.com", nil)
 	r.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-	Handler(provider, mux).ServeHTTP(httptest.NewRecorder(), r)
+	httpserve.Traced(provider, mux).ServeHTTP(httptest.NewRecorder(), r)
 	spans := recorder.Ended()
 	if len(spans) != 2 {
 		t.Fatalf("%d spans", len(spans))
@@ -77,12 +79,12 @@ func TestRequestsAreTracedWithoutWhatTheyAskFor(t *testing.T) {
 // are.
 func TestOffIsOff(t *testing.T) {
 	t.Parallel()
-	p, err := Open(t.Context(), config.Traces{}, "test", "dev", slog.New(slog.DiscardHandler))
+	p, err := tracing.Open(t.Context(), config.Traces{}, "test", "dev", slog.New(slog.DiscardHandler))
 	if err != nil || p != nil || p.TracerProvider() != nil || p.Close(t.Context()) != nil {
 		t.Errorf("%v, %v", p, err)
 	}
 	next := http.NewServeMux()
-	if Handler(p.TracerProvider(), next) != http.Handler(next) {
+	if httpserve.Traced(p.TracerProvider(), next) != http.Handler(next) {
 		t.Error("the handler is wrapped")
 	}
 	vendor := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -91,7 +93,7 @@ func TestOffIsOff(t *testing.T) {
 		}
 	}))
 	t.Cleanup(vendor.Close)
-	res, err := (&http.Client{Transport: Transport(vendor.Client().Transport)}).Get(vendor.URL)
+	res, err := (&http.Client{Transport: tracing.Transport(vendor.Client().Transport)}).Get(vendor.URL)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package tracing
 import (
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/codes"
@@ -11,6 +10,9 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 )
+
+// instrumentation names who makes this package's spans.
+const instrumentation = "github.com/throughline-dev/throughline/pkg/tracing"
 
 // Transport makes a span of every request that next sends from a context that stands in one,
 // by the same provider, and tells the other side its place in the trace. Other requests go
@@ -49,24 +51,8 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	span.SetAttributes(semconv.HTTPResponseStatusCode(res.StatusCode))
 	if res.StatusCode >= http.StatusBadRequest {
-		fail(span, res.StatusCode)
+		span.SetAttributes(semconv.ErrorTypeKey.String(strconv.Itoa(res.StatusCode)))
+		span.SetStatus(codes.Error, "")
 	}
 	return res, nil
-}
-
-func fail(span trace.Span, status int) {
-	span.SetAttributes(semconv.ErrorTypeKey.String(strconv.Itoa(status)))
-	span.SetStatus(codes.Error, "")
-}
-
-// name is the method and the route of a served request: "POST /webhooks/{connection}". A
-// route without a method of its own gets that of the request; no route leaves the method.
-func name(r *http.Request) string {
-	if _, route, ok := strings.Cut(r.Pattern, " "); ok {
-		return r.Method + " " + route
-	}
-	if r.Pattern == "" {
-		return r.Method
-	}
-	return r.Method + " " + r.Pattern
 }

@@ -1,6 +1,7 @@
 package vendortest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -21,8 +22,8 @@ type SlackOptions struct {
 	Now           func() time.Time
 }
 
-// SlackUser is a member of the workspace.
-type SlackUser struct{ ID, Name, RealName, Email string }
+// SlackUser is a member of the workspace, or of another Team in a shared channel.
+type SlackUser struct{ ID, Name, RealName, Email, Team string }
 
 // SlackMessage is a message as stored. ThreadTS is empty outside threads.
 type SlackMessage struct {
@@ -41,6 +42,7 @@ type Slack struct {
 	sequence int
 	users    []SlackUser
 	channels []*slackChannel
+	teams    map[string]string // names of others, by id
 }
 
 type slackChannel struct {
@@ -96,6 +98,16 @@ func (s *Slack) AddUser(u SlackUser) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.users = append(s.users, u)
+}
+
+// AddTeam adds another organization, whose members are in shared channels.
+func (s *Slack) AddTeam(id, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.teams == nil {
+		s.teams = map[string]string{}
+	}
+	s.teams[id] = name
 }
 
 // AddChannel adds a public channel that the bot is a member of.
@@ -248,7 +260,14 @@ func (s *Slack) authTest(slackCall) (map[string]any, string) {
 	return map[string]any{"url": "https://acme.slack.com/", "team": "Acme", "user": "throughline", "team_id": slackTeam, "user_id": slackBotUser, "bot_id": slackBotID}, ""
 }
 
-func (s *Slack) teamInfo(slackCall) (map[string]any, string) {
+func (s *Slack) teamInfo(c slackCall) (map[string]any, string) {
+	if id := c.str("team"); id != "" && id != slackTeam {
+		name, ok := s.teams[id]
+		if !ok {
+			return nil, "team_not_found"
+		}
+		return map[string]any{"team": map[string]any{"id": id, "name": name, "domain": strings.ToLower(name)}}, ""
+	}
 	return map[string]any{"team": map[string]any{"id": slackTeam, "name": "Acme", "domain": "acme"}}, ""
 }
 
@@ -256,7 +275,7 @@ func (s *Slack) usersInfo(c slackCall) (map[string]any, string) {
 	for _, u := range s.users {
 		if u.ID == c.str("user") {
 			return map[string]any{"user": map[string]any{
-				"id": u.ID, "team_id": slackTeam, "name": u.Name, "real_name": u.RealName, "deleted": false, "is_bot": u.ID == slackBotUser,
+				"id": u.ID, "team_id": cmp.Or(u.Team, slackTeam), "name": u.Name, "real_name": u.RealName, "deleted": false, "is_bot": u.ID == slackBotUser,
 				"profile": map[string]any{"real_name": u.RealName, "display_name": u.Name, "email": u.Email},
 			}}, ""
 		}

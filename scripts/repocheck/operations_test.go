@@ -3,14 +3,15 @@ package repocheck
 import (
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
 const (
-	alerts    = "deploy/monitoring/alerts.yml"
-	dashboard = "deploy/monitoring/dashboard.json"
-	runbook   = "deploy/guides/runbook.md"
+	alerts     = "deploy/monitoring/alerts.yml"
+	dashboards = "deploy/monitoring/dashboards/"
+	runbook    = "deploy/guides/runbook.md"
 )
 
 var (
@@ -29,7 +30,7 @@ func TestMonitoringNamesWhatExists(t *testing.T) {
 		}
 	}
 	named := 0
-	for _, f := range []string{alerts, "deploy/monitoring/alerts_test.yml", dashboard, runbook} {
+	for _, f := range append(boards(t), alerts, "deploy/monitoring/alerts_test.yml", runbook) {
 		for _, m := range namedMetric.FindAllString(read(t, f), -1) {
 			if named++; !known[m] {
 				t.Errorf("%s names %s, which nothing measures", f, m)
@@ -54,23 +55,76 @@ func TestMonitoringNamesWhatExists(t *testing.T) {
 	}
 }
 
-func TestTheDashboardIsComplete(t *testing.T) {
-	t.Parallel()
-	var d struct {
-		Panels []struct {
-			Title, Description string
-			Targets            []struct{ Expr string }
+// boards lists the dashboards: one for every stage, and one over them.
+func boards(t *testing.T) []string {
+	t.Helper()
+	var out []string
+	for _, f := range filesEnding(t, ".json") {
+		if strings.HasPrefix(f, dashboards) {
+			out = append(out, f)
 		}
 	}
-	if err := json.Unmarshal([]byte(read(t, dashboard)), &d); err != nil {
+	for _, stage := range []string{"overview", "ingest", "models", "clusters", "context"} {
+		if !slices.Contains(out, dashboards+stage+".json") {
+			t.Errorf("there is no dashboard of %s", stage)
+		}
+	}
+	return out
+}
+
+// Every panel says what it shows, and every metric that code makes is on some dashboard: what
+// nobody looks at need not be measured.
+func TestDashboardsAreComplete(t *testing.T) {
+	t.Parallel()
+	shown := ""
+	uids := map[string]string{}
+	for _, f := range boards(t) {
+		var d struct {
+			UID, Title string
+			Panels     []struct {
+				Title, Description string
+				Targets            []struct{ Expr string }
+			}
+		}
+		text := read(t, f)
+		if err := json.Unmarshal([]byte(text), &d); err != nil {
+			t.Fatalf("%s: %v", f, err)
+		}
+		if d.UID == "" || uids[d.UID] != "" {
+			t.Errorf("%s has the uid %q, like %q", f, d.UID, uids[d.UID])
+		}
+		uids[d.UID] = f
+		if len(d.Panels) < 5 {
+			t.Errorf("%s has %d panels", f, len(d.Panels))
+		}
+		for _, p := range d.Panels {
+			if p.Title == "" || p.Description == "" || len(p.Targets) == 0 {
+				t.Errorf("the panel %q of %s does not say what it shows", p.Title, f)
+			}
+		}
+		shown += text
+	}
+	for _, m := range metricsOf(t) {
+		if !strings.Contains(shown, m.name) {
+			t.Errorf("no dashboard shows %s", m.name)
+		}
+	}
+}
+
+// `throughline doctor` compares the engine that is there with the version that make installs.
+func TestTheEngineThatIsTestedIsTheOneThatIsInstalled(t *testing.T) {
+	t.Parallel()
+	constant := regexp.MustCompile(`LibraryVersion = "([^"]+)"`).FindStringSubmatch(read(t, "pkg/engine/library.go"))
+	var p struct{ OptionalDependencies map[string]string }
+	if err := json.Unmarshal([]byte(read(t, "scripts/engine/package.json")), &p); err != nil {
 		t.Fatal(err)
 	}
-	if len(d.Panels) < 10 {
-		t.Errorf("%d panels", len(d.Panels))
+	if constant == nil || len(p.OptionalDependencies) == 0 {
+		t.Fatal("one of the two names no version")
 	}
-	for _, p := range d.Panels {
-		if p.Title == "" || p.Description == "" || len(p.Targets) == 0 {
-			t.Errorf("the panel %q does not say what it shows", p.Title)
+	for name, version := range p.OptionalDependencies {
+		if version != constant[1] {
+			t.Errorf("make installs %s %s, and pkg/engine says %s", name, version, constant[1])
 		}
 	}
 }

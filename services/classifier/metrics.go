@@ -45,6 +45,13 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			return nil, fmt.Errorf("register classifier metrics: %w", err)
 		}
 	}
+	// What alerts count exists from the start: a series that begins at one never increased.
+	for _, outcome := range []string{"ok", "recalled", "limited", "unavailable", "timeout", "invalid", "refused", "open", "budget"} {
+		m.calls.WithLabelValues(outcome)
+	}
+	for _, direction := range []string{"prompt", "completion"} {
+		m.tokens.WithLabelValues(direction)
+	}
 	return m, nil
 }
 

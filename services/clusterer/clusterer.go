@@ -393,14 +393,18 @@ func (t *tenant) take(in world.Input, from bus.Trace) error {
 	if t.world.Took(in) {
 		return nil
 	}
+	start := time.Now()
 	out, err := t.world.Take(in)
 	if err != nil {
 		return err
 	}
+	t.metrics.seconds.WithLabelValues("take").Observe(time.Since(start).Seconds())
 	if out.Refused != nil {
 		t.Logger.Warn("decision cannot be applied", "workspace", t.workspace, "decision", in.ID(), "error", out.Refused)
 	}
 	t.metrics.assigned.Add(float64(len(out.Signals)))
+	t.metrics.changes.WithLabelValues("merge").Add(float64(len(out.Merged)))
+	t.metrics.changes.WithLabelValues("split").Add(float64(len(out.Split)))
 	t.pending = append(t.pending, journal.Entry{Input: in, Outcome: out})
 	t.traces[out.Position] = from
 	return nil
@@ -414,6 +418,7 @@ func (t *tenant) flush(ctx context.Context) error {
 	if !t.lease.Valid() {
 		return bus.ErrFenced
 	}
+	start := time.Now()
 	if t.written < len(t.pending) {
 		if err := t.journal.Append(ctx, t.world, t.pending); err != nil {
 			return err
@@ -433,6 +438,7 @@ func (t *tenant) flush(ctx context.Context) error {
 		t.pending, t.written = t.pending[1:], t.written-1
 	}
 	t.pending = nil
+	t.metrics.seconds.WithLabelValues("tell").Observe(time.Since(start).Seconds())
 	t.metrics.position.WithLabelValues(t.workspace).Set(float64(t.world.Position()))
 	if t.world.Position()-t.saved >= t.SnapshotEvery {
 		t.save(ctx)

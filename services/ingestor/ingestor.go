@@ -12,7 +12,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,12 +25,15 @@ import (
 	"github.com/throughline-dev/throughline/pkg/config"
 	"github.com/throughline-dev/throughline/pkg/store"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/archive"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/ask"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/backfill"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/decode"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/erase"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/intake"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/lookup"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/plain"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/replay"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/slackapi"
 )
 
 // Appender stores a message and returns when it is durable; bus.Committer is one.
@@ -127,6 +132,9 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return s.alone(ctx, "ingestor-erase", s.erase) })
 	g.Go(func() error { return s.alone(ctx, "ingestor-backfill", s.backfill) })
 	g.Go(func() error { return s.alone(ctx, "ingestor-replay", s.replay) })
+	if slices.ContainsFunc(slices.Collect(maps.Values(s.connections)), lookup.Takes) {
+		g.Go(func() error { return s.alone(ctx, bus.IngestorLookup, s.lookup) })
+	}
 	g.Go(func() error {
 		return s.deps.Bus.Consume(ctx, bus.Consumer{
 			Durable: bus.IngestorArchive, Stream: bus.Deliveries, Batch: 1000, Linger: time.Second,
@@ -205,6 +213,39 @@ func (s *Service) backfill(ctx context.Context, _ *bus.Lease) error {
 		HTTP: &http.Client{Timeout: time.Minute}, Wait: s.deps.Wait, Now: s.deps.Now, Logger: s.deps.Logger,
 	}
 	return r.Run(ctx)
+}
+
+// lookup reads the deliveries of connections that Slack can be asked about, and of no others.
+func (s *Service) lookup(ctx context.Context, _ *bus.Lease) error {
+	cursors, err := s.deps.Bus.Bucket(ctx, bus.BucketCursors)
+	if err != nil {
+		return err
+	}
+	wait := s.deps.Wait
+	if wait == nil {
+		wait = ask.Wait
+	}
+	h := &lookup.Handler{
+		Connections: map[string]config.Connection{}, API: map[string]*slackapi.API{}, Asked: cursors, Now: s.deps.Now, Logger: s.deps.Logger,
+		Deliver: func(ctx context.Context, workspace string, c config.Connection, body []byte) error {
+			_, err := backfill.Store(ctx, s.deps.Appender, workspace, backfill.Delivery(c, body, s.deps.Now()))
+			return err
+		},
+		Backfill: func(ctx context.Context, workspace, connection string, since time.Time) error {
+			return backfill.Begin(ctx, cursors, workspace, connection, since, s.deps.Now())
+		},
+	}
+	client := &http.Client{Timeout: time.Minute}
+	var subjects []string
+	for id, c := range s.connections {
+		if lookup.Takes(c) {
+			h.Connections[id] = c
+			h.API[id] = slackapi.New(c, &ask.Client{HTTP: client, Wait: wait, Counts: new(ask.Counts)})
+			subjects = append(subjects, bus.Subject("deliveries", s.workspaces[id], id))
+		}
+	}
+	slices.Sort(subjects)
+	return s.deps.Bus.Consume(ctx, bus.Consumer{Durable: bus.IngestorLookup, Stream: bus.Deliveries, Filters: subjects, Batch: 16}, bus.Each(h.Handle))
 }
 
 func (s *Service) replay(ctx context.Context, _ *bus.Lease) error {

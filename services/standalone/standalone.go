@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/throughline-dev/throughline/pkg/broker"
 	"github.com/throughline-dev/throughline/pkg/bus"
@@ -53,7 +54,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, ready func(addr
 
 // Connect starts or dials the broker and the engine, as configured.
 func Connect(ctx context.Context, c config.Config, log *slog.Logger) (process.Connections, error) {
-	var conns process.Connections
+	conns := process.Connections{Registry: prometheus.NewRegistry()}
 	var closers []func(context.Context)
 	conns.Close = func(ctx context.Context) {
 		for i := len(closers) - 1; i >= 0; i-- {
@@ -63,6 +64,11 @@ func Connect(ctx context.Context, c config.Config, log *slog.Logger) (process.Co
 	fail := func(err error) (process.Connections, error) {
 		conns.Close(context.WithoutCancel(ctx))
 		return process.Connections{}, err
+	}
+	if c.ClickHouse.Mode == "embedded" || c.NATS.Mode == "embedded" {
+		if err := conns.Registry.Register(newDisk(c.Data)); err != nil {
+			return fail(fmt.Errorf("register disk metrics: %w", err))
+		}
 	}
 	if c.ClickHouse.Mode == "embedded" {
 		e, err := engine.Start(ctx, engine.Options{Dir: filepath.Join(c.Data, "clickhouse"), Logger: log})
@@ -77,7 +83,7 @@ func Connect(ctx context.Context, c config.Config, log *slog.Logger) (process.Co
 		conns.Store = process.StoreOptions(c.ClickHouse)
 	}
 	if c.NATS.Mode == "embedded" {
-		srv, err := broker.Start(ctx, broker.Options{Dir: filepath.Join(c.Data, "nats"), Listen: c.NATS.Listen, Logger: log})
+		srv, err := broker.Start(ctx, broker.Options{Dir: filepath.Join(c.Data, "nats"), Listen: c.NATS.Listen, Logger: log, Registerer: conns.Registry})
 		if err != nil {
 			return fail(fmt.Errorf("start broker: %w", err))
 		}

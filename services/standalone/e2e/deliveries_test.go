@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,8 +36,10 @@ func TestThreeKillsChangeNoItem(t *testing.T) {
 	calm.sendFrom(t, tidy, 8, func(int) {})
 	want := calm.items(t)
 
+	t.Logf("clean run: %d items", len(want))
 	rough := allInOne(t, lexical)
 	for life := range 4 {
+		t.Logf("life %d of 4 of the run with kills", life+1)
 		from, to := len(messy)*life/4, len(messy)*(life+1)/4
 		part := messy[from:to]
 		if life == 3 {
@@ -93,6 +96,7 @@ func (s *shape) sendFrom(t *testing.T, all []demo.Request, n int, accepted func(
 	defer sender.Client.CloseIdleConnections()
 	next, done := make(chan demo.Request), atomic.Int64{}
 	failed := make(chan error, n)
+	step := int64(max(len(all)/5, 1))
 	var senders sync.WaitGroup
 	for range n {
 		senders.Go(func() {
@@ -101,7 +105,11 @@ func (s *shape) sendFrom(t *testing.T, all []demo.Request, n int, accepted func(
 					failed <- err
 					return
 				}
-				accepted(int(done.Add(1)))
+				so := done.Add(1)
+				if so%step == 0 {
+					t.Logf("%d of %d webhooks are accepted", so, len(all))
+				}
+				accepted(int(so))
 			}
 		})
 	}
@@ -148,6 +156,11 @@ func persist(ctx context.Context, sender *demo.Sender, d demo.Request) error {
 	}
 }
 
+// connection is what the API tells of one, as far as it is needed here.
+type connection struct {
+	Lag float64 `json:"lag_seconds"`
+}
+
 // items waits until everything is decoded, stops the process and reads, from the engine's
 // files, every item as a line: all that it says, and nothing of how it came.
 func (s *shape) items(t *testing.T) []string {
@@ -155,22 +168,17 @@ func (s *shape) items(t *testing.T) []string {
 	ctx := unhurried(t)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for waiting := true; waiting; {
+	for waiting, looks := true, 1; waiting; looks++ {
 		var page struct {
-			Items []struct {
-				LastDelivery *time.Time `json:"last_delivery"`
-				Lag          float64    `json:"lag_seconds"`
-			}
+			Items []connection
 		}
 		if err := s.play(0).Sender.Get(ctx, "/v1/connections", &page); err != nil {
 			t.Fatal(err)
 		}
-		waiting = slices.ContainsFunc(page.Items, func(c struct {
-			LastDelivery *time.Time `json:"last_delivery"`
-			Lag          float64    `json:"lag_seconds"`
-		}) bool {
-			return c.Lag > 0
-		})
+		waiting = slices.ContainsFunc(page.Items, func(c connection) bool { return c.Lag > 0 })
+		if looks%100 == 0 {
+			t.Logf("decoding: what is taken now came up to %.0f s ago", slices.MaxFunc(page.Items, func(a, b connection) int { return cmp.Compare(a.Lag, b.Lag) }).Lag)
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -16,7 +16,7 @@ import (
 )
 
 // format is the version of the snapshot's layout: another one is rebuilt from the log.
-const format = 3
+const format = 4
 
 // state is a world as it is written. What can be derived is left out.
 type state struct {

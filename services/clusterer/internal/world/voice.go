@@ -1,7 +1,5 @@
 package world
 
-import "github.com/throughline-dev/throughline/pkg/rank"
-
 // attribute makes a signal somebody else's. Two voices turn out to be one person's when an
 // address ties their identities together; what was said stays where it is, and counts as
 // that one's from then on.
@@ -12,12 +10,13 @@ func (t *taking) attribute(s *signal, customer string) {
 	if c := t.customers[s.Customer]; c != nil {
 		delete(c.Signals, s.ID)
 	}
+	before := s.Customer
+	s.Customer = customer
 	if c := t.clusters[s.Cluster]; c != nil {
-		c.voices.Forget(s.Customer, s.ID)
-		c.voices.Observe(rank.Utterance{Signal: s.ID, Voice: customer, Severity: s.Severity, At: s.At})
+		c.voices.Forget(before, s.ID)
+		c.voices.Observe(s.utterance())
 		t.touch(s.Cluster)
 	}
-	s.Customer = customer
 	t.customers[customer].Signals[s.ID] = true
 	t.changed(s.ID)
 }

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -43,5 +44,16 @@ func TestTwoIdentitiesOfOnePersonAreOneVoice(t *testing.T) {
 	}
 	if len(w.customers["cus_mail"].Signals) != 0 || len(w.customers["cus_slack"].Signals) != 2 {
 		t.Error("the person's signals are not theirs")
+	}
+	snapshot, err := w.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	restored, err := Restore("acme", DefaultOptions(), snapshot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(picture(w), picture(restored)) {
+		t.Error("a restart ranks the person's words otherwise")
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/throughline-dev/throughline/pkg/rank"
 	"github.com/throughline-dev/throughline/services/clusterer/internal/burst"
 )
 
@@ -77,7 +76,7 @@ func (w *World) sighting(s *signal) burst.Sighting {
 	if who == "" {
 		who = "\x00" + s.Customer
 	}
-	return burst.Sighting{Signal: s.ID, Who: who, Copy: rank.Copy(s.Quote), Severe: s.Severity >= burst.Severe, At: s.At}
+	return burst.Sighting{Signal: s.ID, Who: who, Copy: s.Copy, Severe: s.Severity >= burst.Severe, At: s.At}
 }
 
 // watch looks whether a signal that just came is part of a burst, a spike, a large account
@@ -104,7 +103,7 @@ func (t *taking) watch(s *signal) {
 		}
 		t.alert(c, Alert{Kind: kind, Signals: a.Signals, Voices: a.Voices, Window: a.Window, P: a.P}, s.At)
 	}
-	if rank.Leaving(s.Quote) && t.large(me.Who) {
+	if s.Leaving && t.large(me.Who) {
 		t.alert(c, Alert{Kind: "churn", Signals: []string{s.ID}, Voices: 1, AtRisk: t.accounts[me.Who].Value}, s.At)
 	}
 	if stands := t.stands(c); stands.regressed() && s.At.After(stands.Since) && !c.Alerted["regression"].After(stands.Since) {

@@ -134,13 +134,15 @@ type signal struct {
 	Severity float64
 	At       time.Time
 	Weight   float64 // see rank.Rhythm
+	Leaving  bool    // see rank.Leaving
+	Copy     uint64  // see rank.Copy
 	Told     bool    // it was part of an alert
 	Cluster  string
 }
 
 // utterance is what the rank needs of it.
 func (s *signal) utterance() rank.Utterance {
-	return rank.Utterance{Signal: s.ID, Voice: s.Customer, Severity: s.Severity, At: s.At, Leaving: rank.Leaving(s.Quote), Copy: rank.Copy(s.Quote), Weight: s.Weight}
+	return rank.Utterance{Signal: s.ID, Voice: s.Customer, Severity: s.Severity, At: s.At, Leaving: s.Leaving, Copy: s.Copy, Weight: s.Weight}
 }
 
 type item struct {
@@ -336,9 +338,10 @@ func (t *taking) insert(head *event.ItemHead, s feedback.Signal, at time.Time) {
 		t.space = space.New(len(s.Vector), t.options)
 	}
 	t.turn(at)
+	quote := name.Anonymous(s.Quote, head.Customer.Name, head.Account.Name)
 	t.World.signals[s.ID] = &signal{
 		ID: s.ID, Item: head.ID, Customer: head.Customer.ID, Source: head.Source, Kind: s.Kind, Severity: s.Severity, At: at,
-		Quote:  name.Anonymous(s.Quote, head.Customer.Name, head.Account.Name),
+		Quote: quote, Leaving: rank.Leaving(quote), Copy: rank.Copy(quote),
 		Weight: t.rhythm.Weight(at),
 	}
 	_, changes, err := t.space.Insert(space.Point{ID: s.ID, Vector: s.Vector})

@@ -108,6 +108,9 @@ func New(ctx context.Context, o Options) (*Teller, error) {
 	if err := o.Registerer.Register(t.told); err != nil {
 		return nil, fmt.Errorf("register alert metrics: %w", err)
 	}
+	for _, outcome := range []string{"sent", "delayed", "refused"} {
+		t.told.WithLabelValues(outcome) // a series that begins at one never increased
+	}
 	return t, nil
 }
 

@@ -93,6 +93,9 @@ func NewScheduler(ctx context.Context, o Options) (*Scheduler, error) {
 	if err := o.Registerer.Register(s.sent); err != nil {
 		return nil, fmt.Errorf("register digest metrics: %w", err)
 	}
+	for _, outcome := range []string{"sent", "delayed", "refused"} {
+		s.sent.WithLabelValues(outcome) // a series that begins at one never increased
+	}
 	return s, nil
 }
 

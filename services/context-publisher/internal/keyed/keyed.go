@@ -128,6 +128,7 @@ type Ticket struct {
 	Due        time.Time               `json:"due,omitzero"`
 	AcceptedAt time.Time               `json:"accepted_at,omitzero"`
 	Also       []string                `json:"also,omitempty"` // clusters among the gathered changes that are not attached yet
+	Mark       string                  `json:"mark,omitempty"` // where in its trace the first of the gathered changes stands (bus.Mark)
 	Rulings    map[string]Ruling       `json:"rulings,omitempty"`
 
 	// Moved is the version of the newest move, and MovedAt the revision of the brief at

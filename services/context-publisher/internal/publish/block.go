@@ -141,7 +141,9 @@ func (e *entry) upsert(ctx context.Context, t tracker.Tracker, b tracker.Block) 
 	if err := e.put(ctx); err != nil {
 		return err
 	}
+	start := e.Now()
 	ref, outcome, err := t.Upsert(ctx, e.address.key, e.Ref, b)
+	e.metrics.calls.WithLabelValues(e.connection).Observe(e.Now().Sub(start).Seconds())
 	switch {
 	case err != nil:
 		return e.failed(ctx, ref, err)

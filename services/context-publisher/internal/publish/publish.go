@@ -18,6 +18,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -86,7 +88,7 @@ func New(ctx context.Context, o Options) (*Publisher, error) {
 	if p.ledger, err = keyed.Open[keyed.Write](ctx, o.Bus, bus.BucketLedger); err != nil {
 		return nil, err
 	}
-	if p.metrics, err = newMetrics(o.Registerer); err != nil {
+	if p.metrics, err = newMetrics(o.Registerer, slices.Sorted(maps.Keys(o.Trackers))); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -185,9 +187,10 @@ type metrics struct {
 	freshness *prometheus.HistogramVec
 	blocks    *prometheus.CounterVec
 	briefs    *prometheus.CounterVec
+	calls     *prometheus.HistogramVec
 }
 
-func newMetrics(r prometheus.Registerer) (*metrics, error) {
+func newMetrics(r prometheus.Registerer, connections []string) (*metrics, error) {
 	m := &metrics{
 		freshness: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "throughline_freshness_seconds",
@@ -202,10 +205,27 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "throughline_publisher_briefs_total",
 			Help: "Refreshes of briefs by outcome (revised, same, gathered, closed).",
 		}, []string{"outcome"}),
+		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "throughline_publisher_tracker_seconds", Help: "Time to write one block into a tracker, all of its API's calls, by connection; its count is the number of writes tried.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 2.5, 10), // 10 ms to 38 s
+		}, []string{"connection"}),
 	}
-	for _, c := range []prometheus.Collector{m.freshness, m.blocks, m.briefs} {
+	for _, c := range []prometheus.Collector{m.freshness, m.blocks, m.briefs, m.calls} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register publisher metrics: %w", err)
+		}
+	}
+	// What alerts count exists from the start: a series that begins at one never increased.
+	for _, stage := range []string{"context", "tracker"} {
+		m.freshness.WithLabelValues(stage)
+	}
+	for _, o := range []string{"revised", "same", "gathered", "closed"} {
+		m.briefs.WithLabelValues(o)
+	}
+	for _, c := range connections {
+		m.calls.WithLabelValues(c)
+		for _, o := range []string{"created", "updated", "unchanged", "gone", "removed", "delayed", "refused"} {
+			m.blocks.WithLabelValues(c, o)
 		}
 	}
 	return m, nil

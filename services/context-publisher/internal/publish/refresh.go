@@ -42,11 +42,11 @@ func (s *shard) refreshLocked(ctx context.Context, a address, also []string, acc
 			return err
 		}
 		next := st
-		next.Due, next.AcceptedAt, next.Also = time.Time{}, time.Time{}, nil
+		next.Due, next.AcceptedAt, next.Also, next.Mark = time.Time{}, time.Time{}, nil, ""
 		if acceptedAt.IsZero() || !st.AcceptedAt.IsZero() && st.AcceptedAt.Before(acceptedAt) {
 			acceptedAt = st.AcceptedAt
 		}
-		revised, answers, err := s.revise(ctx, a, st, &next, union(st.Also, also), published, acceptedAt)
+		revised, answers, err := s.revise(bus.Resume(ctx, st.Mark), a, st, &next, union(st.Also, also), published, acceptedAt)
 		if errors.Is(err, errNoTicket) {
 			return nil
 		}

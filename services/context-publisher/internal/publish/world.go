@@ -120,6 +120,9 @@ func (s *shard) touch(ctx context.Context, a address, clusters []string, accepte
 		if next.AcceptedAt.IsZero() {
 			next.AcceptedAt = acceptedAt
 		}
+		if next.Mark == "" {
+			next.Mark = bus.Mark(ctx)
+		}
 		if len(next.Also) == len(st.Also) && next.Due.Equal(st.Due) && next.AcceptedAt.Equal(st.AcceptedAt) {
 			return nil
 		}

@@ -27,6 +27,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/config"
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/feedback"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/ask"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/change"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/fold"
 )
@@ -50,12 +51,13 @@ type Job struct {
 	Cursor     string    `json:"cursor,omitempty"`
 	State      State     `json:"state"`
 	Problem    string    `json:"problem,omitempty"`
+	Again      time.Time `json:"again,omitzero"` // when this one ends, another begins that reaches back to here
 	Finished   time.Time `json:"finished,omitzero"`
 	Report     Report    `json:"report"`
 }
 
 // Report counts messages of customers: what the vendor has, and what was done so that we
-// have the same. Limited and Retries count requests that were tried again.
+// have the same.
 type Report struct {
 	Pages         int `json:"pages"`
 	Conversations int `json:"conversations"`
@@ -64,9 +66,7 @@ type Report struct {
 	Missing       int `json:"missing"`  // repaired: we did not have them
 	Outdated      int `json:"outdated"` // repaired: we had an older wording
 	Removed       int `json:"removed"`  // repaired: the vendor has them no longer
-	Requests      int `json:"requests"`
-	Limited       int `json:"limited"` // 429, waited for as asked
-	Retries       int `json:"retries"` // 5xx and broken connections
+	ask.Counts
 }
 
 // Appender stores a message and returns when it is durable; bus.Committer is one.
@@ -133,6 +133,23 @@ func save(ctx context.Context, kv jetstream.KeyValue, j Job, revision uint64) (u
 	return revision, nil
 }
 
+// Begin asks for a backfill of a connection since then. Where one is under way it ends first.
+func Begin(ctx context.Context, kv jetstream.KeyValue, workspace, connection string, since, now time.Time) error {
+	j, revision, err := Read(ctx, kv, workspace, connection)
+	if err != nil {
+		return err
+	}
+	if j.State == Running {
+		if j.Again.IsZero() || since.Before(j.Again) {
+			j.Again = since.UTC()
+		}
+	} else {
+		j = Job{Workspace: workspace, Connection: connection, Since: since.UTC(), Asked: now.UTC(), State: Running}
+	}
+	_, err = save(ctx, kv, j, revision)
+	return err
+}
+
 // Run works until ctx ends, which is not an error; what is running then goes on with the
 // next Run.
 func (r *Runner) Run(ctx context.Context) error {
@@ -173,7 +190,7 @@ func (r *Runner) Run(ctx context.Context) error {
 // reconcile begins a backfill of the last days for every connection that had none in a day.
 func (r *Runner) reconcile(ctx context.Context, kv jetstream.KeyValue) error {
 	for id, c := range r.Connections {
-		if _, ok := open(c, &client{}); !ok {
+		if _, ok := open(c, &ask.Client{}); !ok {
 			continue
 		}
 		j, revision, err := Read(ctx, kv, r.Workspaces[id], id)
@@ -198,9 +215,9 @@ func (r *Runner) one(ctx context.Context, kv jetstream.KeyValue, workspace, conn
 		return err
 	}
 	c, known := r.Connections[connection]
-	client := &client{http: r.HTTP, wait: r.Wait, report: &j.Report, sign: func(*http.Request) {}}
-	if client.wait == nil {
-		client.wait = wait
+	client := &ask.Client{HTTP: r.HTTP, Wait: r.Wait, Counts: &j.Report.Counts, Sign: func(*http.Request) {}}
+	if client.Wait == nil {
+		client.Wait = ask.Wait
 	}
 	v, ok := open(c, client)
 	if !known || !ok {
@@ -220,11 +237,11 @@ func (r *Runner) one(ctx context.Context, kv jetstream.KeyValue, workspace, conn
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, ErrRefused):
+		case errors.Is(err, ask.ErrRefused):
 			j.State, j.Problem, j.Finished = Failed, err.Error(), r.Now().UTC()
 		case err != nil:
 			r.Logger.Warn("backfill goes on later", "connection", connection, "error", err)
-			if err := client.wait(ctx, longest); err != nil {
+			if err := client.Wait(ctx, ask.Longest); err != nil {
 				return nil
 			}
 			continue
@@ -233,6 +250,9 @@ func (r *Runner) one(ctx context.Context, kv jetstream.KeyValue, workspace, conn
 			if j.Report.Pages++; next == "" {
 				j.State, j.Finished = Done, r.Now().UTC()
 			}
+		}
+		if !j.Again.IsZero() && j.State != Running {
+			j = Job{Workspace: workspace, Connection: connection, Since: j.Again, Asked: r.Now().UTC(), State: Running}
 		}
 		if revision, err = save(ctx, kv, j, revision); err != nil {
 			return err
@@ -253,7 +273,7 @@ func (r *Runner) repair(ctx context.Context, states jetstream.KeyValue, c config
 		seen := map[string]map[string]bool{} // by the vendor's identity of the conversation
 		known := map[string]*fold.State{}
 		for _, body := range conv.bodies {
-			d := r.delivery(c, body)
+			d := Delivery(c, body, r.Now())
 			changes, err := r.Decode(c, d)
 			if err != nil {
 				return fmt.Errorf("read history of %s: %w", c.ID, err)
@@ -276,7 +296,7 @@ func (r *Runner) repair(ctx context.Context, states jetstream.KeyValue, c config
 			if !differs {
 				continue
 			}
-			again, err := r.store(ctx, j.Workspace, d)
+			again, err := Store(ctx, r.Appender, j.Workspace, d)
 			if err != nil {
 				return err
 			}
@@ -292,16 +312,15 @@ func (r *Runner) repair(ctx context.Context, states jetstream.KeyValue, c config
 				}
 				if body := v.gone(external, id, r.Now().UTC()); body != nil {
 					counted.Removed++
-					if _, err := r.store(ctx, j.Workspace, r.delivery(c, body)); err != nil {
+					if _, err := Store(ctx, r.Appender, j.Workspace, Delivery(c, body, r.Now())); err != nil {
 						return err
 					}
 				}
 			}
 		}
 	}
-	requests, limited, retries := j.Report.Requests, j.Report.Limited, j.Report.Retries
+	counted.Counts = j.Report.Counts
 	j.Report = counted
-	j.Report.Requests, j.Report.Limited, j.Report.Retries = requests, limited, retries
 	return nil
 }
 
@@ -355,17 +374,18 @@ func (r *Runner) state(ctx context.Context, states jetstream.KeyValue, workspace
 	return s, nil
 }
 
-func (r *Runner) delivery(c config.Connection, body []byte) event.Delivery {
+// Delivery is a webhook that a vendor would have sent, made of what its API answered.
+func Delivery(c config.Connection, body []byte, at time.Time) event.Delivery {
 	sum := sha256.Sum256(body)
 	return event.Delivery{
 		ID: feedback.ID("dlv", c.ID, "backfill", hex.EncodeToString(sum[:])), Connection: c.ID, Kind: c.Type,
-		ReceivedAt: r.Now().UTC(), Headers: map[string]string{"content-type": "application/json"}, Body: body,
+		ReceivedAt: at.UTC(), Headers: map[string]string{"content-type": "application/json"}, Body: body,
 	}
 }
 
-// store makes a delivery durable, as the webhook would have been, and tells whether it was
+// Store makes a delivery durable, as the webhook would have been, and tells whether it was
 // already.
-func (r *Runner) store(ctx context.Context, workspace string, d event.Delivery) (again bool, err error) {
+func Store(ctx context.Context, to Appender, workspace string, d event.Delivery) (again bool, err error) {
 	e, err := event.New(event.DeliveryAccepted, "ingestor", workspace, d.ID, d.ID, d.ReceivedAt, d)
 	if err != nil {
 		return false, err
@@ -377,22 +397,8 @@ func (r *Runner) store(ctx context.Context, workspace string, d event.Delivery) 
 	m := nats.NewMsg(bus.Subject("deliveries", workspace, d.Connection))
 	m.Data = body
 	m.Header.Set("Type", string(e.Type))
-	if _, again, err = r.Appender.Append(ctx, m, d.ID); err != nil {
+	if _, again, err = to.Append(ctx, m, d.ID); err != nil {
 		return false, fmt.Errorf("store history: %w", bus.Unavailable(err))
 	}
 	return again, nil
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

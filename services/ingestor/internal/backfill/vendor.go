@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/config"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/ask"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/slackapi"
 )
 
 // conversation is what a vendor has of one conversation, as the webhooks that it would
@@ -34,10 +36,7 @@ type vendor interface {
 
 // open returns the vendor behind a connection, and false where there is no history to be
 // had: another kind, or no credentials.
-func open(c config.Connection, client *client) (vendor, bool) {
-	bearer := func(token string) {
-		client.sign = func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }
-	}
+func open(c config.Connection, client *ask.Client) (vendor, bool) {
 	base := strings.TrimRight(c.BaseURL, "/")
 	or := func(address string) string {
 		if base == "" {
@@ -47,14 +46,13 @@ func open(c config.Connection, client *client) (vendor, bool) {
 	}
 	switch {
 	case c.Type == "slack" && c.BotToken.Value() != "":
-		bearer(c.BotToken.Value())
-		return &slack{client: client, base: or("https://slack.com")}, true
+		return &slack{api: slackapi.New(c, client)}, true
 	case c.Type == "intercom" && c.APIToken.Value() != "":
-		bearer(c.APIToken.Value())
-		return &intercom{client: client, base: or("https://api.intercom.io")}, true
+		client.Sign = ask.Bearer(c.APIToken.Value())
+		return &intercom{Client: client, base: or("https://api.intercom.io")}, true
 	case c.Type == "zendesk" && c.APIToken.Value() != "" && base != "":
-		client.sign = func(r *http.Request) { r.SetBasicAuth(c.Email+"/token", c.APIToken.Value()) }
-		return &zendesk{client: client, base: base}, true
+		client.Sign = func(r *http.Request) { r.SetBasicAuth(c.Email+"/token", c.APIToken.Value()) }
+		return &zendesk{Client: client, base: base}, true
 	}
 	return nil, false
 }
@@ -70,39 +68,14 @@ func encode(v object) []byte {
 }
 
 // slack reads the channels that the bot is a member of, newest messages first, each with
-// its thread. Methods of tier 3 allow 50 calls a minute.
+// its thread.
 type slack struct {
-	*client
-	base, team string
+	api  *slackapi.API
+	team string
 }
 
-const slackPause = 1200 * time.Millisecond
-
-type slackPage struct {
-	OK       bool                         `json:"ok"`
-	Error    string                       `json:"error"`
-	TeamID   string                       `json:"team_id"`
-	Channels []struct{ ID string }        `json:"channels"`
-	Messages []map[string]json.RawMessage `json:"messages"`
-	Meta     struct {
-		Next string `json:"next_cursor"`
-	} `json:"response_metadata"`
-}
-
-var errExpired = errors.New("ask slack: the cursor is not known any more")
-
-func (s *slack) call(ctx context.Context, method string, parameters url.Values) (slackPage, error) {
-	var p slackPage
-	if err := s.ask(ctx, http.MethodGet, s.base+"/api/"+method+"?"+parameters.Encode(), slackPause, nil, &p); err != nil {
-		return slackPage{}, err
-	}
-	switch {
-	case p.Error == "invalid_cursor":
-		return slackPage{}, errExpired
-	case !p.OK:
-		return slackPage{}, fmt.Errorf("ask slack: %s says %s: %w", method, p.Error, ErrRefused)
-	}
-	return p, nil
+func (s *slack) call(ctx context.Context, method string, parameters url.Values) (slackapi.Answer, error) {
+	return s.api.Call(ctx, method, parameters)
 }
 
 // page reads one page of one channel; the cursor is the channel's id and Slack's cursor.
@@ -122,9 +95,9 @@ func (s *slack) page(ctx context.Context, since time.Time, cursor string) ([]con
 	if channel == "" {
 		channel = channels[0]
 	}
-	parameters := url.Values{"channel": {channel}, "limit": {"100"}, "oldest": {stamp(since)}, "cursor": {at}}
+	parameters := url.Values{"channel": {channel}, "limit": {"100"}, "oldest": {slackapi.Stamp(since)}, "cursor": {at}}
 	p, err := s.call(ctx, "conversations.history", parameters)
-	if errors.Is(err, errExpired) {
+	if errors.Is(err, slackapi.ErrExpired) {
 		return nil, channel, nil // the channel is begun again
 	}
 	if err != nil {
@@ -166,7 +139,7 @@ func (s *slack) channels(ctx context.Context) ([]string, error) {
 
 // thread is a message with everything that was answered to it.
 func (s *slack) thread(ctx context.Context, channel string, parent map[string]json.RawMessage) (conversation, error) {
-	out := conversation{bodies: [][]byte{s.event(channel, parent)}, complete: true}
+	out := conversation{bodies: [][]byte{slackapi.MessageEvent(s.team, channel, parent)}, complete: true}
 	var ts string
 	var replies int
 	_ = json.Unmarshal(parent["ts"], &ts)
@@ -182,7 +155,7 @@ func (s *slack) thread(ctx context.Context, channel string, parent map[string]js
 		for _, m := range p.Messages {
 			var own string
 			if _ = json.Unmarshal(m["ts"], &own); own != ts {
-				out.bodies = append(out.bodies, s.event(channel, m))
+				out.bodies = append(out.bodies, slackapi.MessageEvent(s.team, channel, m))
 			}
 		}
 		if cursor = p.Meta.Next; cursor == "" {
@@ -191,31 +164,20 @@ func (s *slack) thread(ctx context.Context, channel string, parent map[string]js
 	}
 }
 
-func (s *slack) event(channel string, m map[string]json.RawMessage) []byte {
-	e := object{}
-	for k, v := range m {
-		e[k] = v
-	}
-	e["type"], e["channel"] = "message", channel
-	return encode(object{"type": "event_callback", "team_id": s.team, "event": e})
-}
-
 func (s *slack) gone(external, id string, at time.Time) []byte {
 	part := strings.SplitN(external, ":", 3)
 	if len(part) != 3 {
 		return nil
 	}
 	return encode(object{"type": "event_callback", "team_id": part[0], "event": object{
-		"type": "message", "subtype": "message_deleted", "channel": part[1], "deleted_ts": id, "event_ts": stamp(at),
+		"type": "message", "subtype": "message_deleted", "channel": part[1], "deleted_ts": id, "event_ts": slackapi.Stamp(at),
 		"previous_message": object{"ts": id, "thread_ts": part[2]},
 	}})
 }
 
-func stamp(t time.Time) string { return fmt.Sprintf("%d.%06d", t.Unix(), t.Nanosecond()/1000) }
-
 // intercom searches conversations by when they changed, and reads each with its parts.
 type intercom struct {
-	*client
+	*ask.Client
 	base, app string
 }
 
@@ -229,7 +191,7 @@ func (i *intercom) page(ctx context.Context, since time.Time, cursor string) ([]
 				ID string `json:"id_code"`
 			} `json:"app"`
 		}
-		if err := i.ask(ctx, http.MethodGet, i.base+"/me", 0, nil, &me); err != nil {
+		if err := i.Ask(ctx, http.MethodGet, i.base+"/me", 0, nil, &me); err != nil {
 			return nil, "", err
 		}
 		i.app = me.App.ID
@@ -247,13 +209,13 @@ func (i *intercom) page(ctx context.Context, since time.Time, cursor string) ([]
 		} `json:"pages"`
 	}
 	query := object{"query": object{"field": "updated_at", "operator": ">", "value": since.Unix()}, "pagination": pagination}
-	if err := i.ask(ctx, http.MethodPost, i.base+"/conversations/search", 0, query, &found); err != nil {
+	if err := i.Ask(ctx, http.MethodPost, i.base+"/conversations/search", 0, query, &found); err != nil {
 		return nil, "", err
 	}
 	var out []conversation
 	for _, c := range found.Conversations {
 		var item object
-		if err := i.ask(ctx, http.MethodGet, i.base+"/conversations/"+url.PathEscape(c.ID), 0, nil, &item); err != nil {
+		if err := i.Ask(ctx, http.MethodGet, i.base+"/conversations/"+url.PathEscape(c.ID), 0, nil, &item); err != nil {
 			return nil, "", err
 		}
 		out = append(out, i.conversation(item))
@@ -280,7 +242,7 @@ func (i *intercom) gone(external, id string, at time.Time) []byte {
 // zendesk exports tickets incrementally, ten calls a minute, and reads the comments of
 // each. Deleted tickets are part of the export.
 type zendesk struct {
-	*client
+	*ask.Client
 	base string
 }
 
@@ -300,7 +262,7 @@ func (z *zendesk) page(ctx context.Context, since time.Time, cursor string) ([]c
 		After string `json:"after_cursor"`
 		End   bool   `json:"end_of_stream"`
 	}
-	if err := z.ask(ctx, http.MethodGet, address, exportPause, nil, &p); err != nil {
+	if err := z.Ask(ctx, http.MethodGet, address, exportPause, nil, &p); err != nil {
 		return nil, "", err
 	}
 	var out []conversation
@@ -344,7 +306,7 @@ func (z *zendesk) comments(ctx context.Context, ticket string) (conversation, er
 				Next string `json:"next"`
 			} `json:"links"`
 		}
-		if err := z.ask(ctx, http.MethodGet, address, 0, nil, &p); err != nil {
+		if err := z.Ask(ctx, http.MethodGet, address, 0, nil, &p); err != nil {
 			return conversation{}, err
 		}
 		for _, c := range p.Comments {
@@ -367,7 +329,7 @@ func (z *zendesk) comments(ctx context.Context, ticket string) (conversation, er
 			address = p.Links.Next
 		}
 		if address != "" && !strings.HasPrefix(address, z.base+"/") {
-			return conversation{}, fmt.Errorf("ask zendesk: the next page is on another server: %w", ErrRefused)
+			return conversation{}, fmt.Errorf("ask zendesk: the next page is on another server: %w", ask.ErrRefused)
 		}
 	}
 	return out, nil

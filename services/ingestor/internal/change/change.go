@@ -128,6 +128,18 @@ type CustomerMet struct {
 	Author Author
 }
 
+// Labelled says what an id in messages of a connection stands for: a person, by the Author's
+// id (<team>:<id>) and with the team whose name belongs to theirs; or a channel or a team.
+type Labelled struct {
+	Source feedback.Source
+	ID     string
+	Name   string
+	Of     string // a labelled id; "" for none
+}
+
+// Disconnected says that the vendor will send nothing more: the app was removed there.
+type Disconnected struct{}
+
 // Nothing says why a well-formed delivery changes nothing. Reason is a short fixed
 // phrase: it is a metric label.
 type Nothing struct{ Reason string }
@@ -143,6 +155,8 @@ func (TicketPlaced) change()        {}
 func (AccountChanged) change()      {}
 func (AccountTold) change()         {}
 func (CustomerMet) change()         {}
+func (Labelled) change()            {}
+func (Disconnected) change()        {}
 func (Nothing) change()             {}
 
 // None is the answer for a delivery that changes nothing.

@@ -164,6 +164,10 @@ func outcomeOf(c change.Change) string {
 		return "account"
 	case change.CustomerMet:
 		return "met"
+	case change.Labelled:
+		return "named"
+	case change.Disconnected:
+		return "disconnected"
 	case change.Nothing:
 		return "nothing: " + c.Reason
 	}

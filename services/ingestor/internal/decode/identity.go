@@ -69,6 +69,7 @@ func (w *work) value(ctx context.Context, k string) (string, error) {
 	}
 	entry, err := w.handler.States.Get(ctx, k)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		w.handler.know(k, "")
 		return "", nil
 	}
 	if err != nil {

@@ -68,6 +68,8 @@ func show(cs []change.Change) string {
 			out = append(out, fmt.Sprintf("%s from %q/%q %+v title=%q body=%d", c.Type, c.Previous, c.PreviousCategory, k, c.Ticket.Title, len(c.Ticket.Body)))
 		case change.ConversationStated:
 			out = append(out, fmt.Sprintf("stated %s v%d: %s", c.Place.External, c.Version, show(asChanges(c.Messages))))
+		case change.Disconnected:
+			out = append(out, "disconnected")
 		default:
 			out = append(out, fmt.Sprintf("%+v", c))
 		}

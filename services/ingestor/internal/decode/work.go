@@ -143,8 +143,21 @@ func (w *work) fold(ctx context.Context, m meaning) (refused, failed error) {
 			if err := out.withdraw(ctx, c); err != nil {
 				return nil, err
 			}
+		case change.Labelled:
+			if err := out.label(ctx, c); err != nil {
+				return nil, err
+			}
+		case change.Disconnected:
+			out.disconnected()
 		case change.Nothing:
 		default:
+			if said, ok := c.(change.MessageUpserted); ok {
+				named, err := out.named(ctx, said)
+				if err != nil {
+					return nil, err
+				}
+				c = named
+			}
 			place, _ := fold.Place(c)
 			k := key(m.Workspace, feedback.ConversationID(m.Workspace, place.Source, place.External))
 			conv := w.conversations[k]
@@ -287,6 +300,9 @@ func (o *outcome) erase(ctx context.Context, c change.CustomerErased) error {
 	}
 	ids, err := o.everyIdentity(ctx, ids)
 	if err != nil {
+		return err
+	}
+	if err := o.unnamed(ctx, ids); err != nil {
 		return err
 	}
 	found := map[string][]string{} // customer → items

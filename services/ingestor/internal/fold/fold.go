@@ -236,6 +236,19 @@ func (s *State) Attribute(customer, voice string) bool {
 	return known
 }
 
+// Name says what somebody is called who spoke here without a name, by the id that their
+// vendor's own identity gives them, and reports whether that was news.
+func (s *State) Name(ref, name string) bool {
+	news := false
+	for id, m := range s.Messages {
+		if (m.Ref == ref || m.Customer.ID == ref) && m.Customer.Name == "" && !m.Gone {
+			m.Customer.Name, news = name, true
+			s.Messages[id] = m
+		}
+	}
+	return news
+}
+
 // Voice is whose voice a customer is: mostly their own.
 func (s *State) Voice(customer string) string {
 	if v, ok := s.Voices[customer]; ok {

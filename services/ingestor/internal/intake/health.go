@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/bus"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/decode"
 )
 
 // health remembers, since the process started, how each connection fares. When the last
@@ -63,8 +65,8 @@ func (h *health) snapshot(connection string) fate {
 }
 
 // connectionHealth is a connection as /v1/connections shows it. State is one of ok,
-// waiting (nothing came yet), failing (the last thing that came was refused) and
-// misconfigured. LagSeconds is how long the newest delivery has been waiting to be
+// waiting (nothing came yet), failing (the last thing that came was refused), disconnected
+// (the last thing that came said that the app was removed) and misconfigured. LagSeconds is how long the newest delivery has been waiting to be
 // decoded, 0 if it is not.
 type connectionHealth struct {
 	ID           string         `json:"id"`
@@ -80,6 +82,11 @@ type connectionHealth struct {
 func (in *Intake) listConnections(w http.ResponseWriter, r *http.Request) {
 	workspace := access.From(r.Context()).Workspace
 	stream, err := in.bus.JetStream().Stream(r.Context(), bus.Deliveries)
+	if err != nil {
+		in.unavailable(w, err)
+		return
+	}
+	states, err := in.bus.Bucket(r.Context(), bus.BucketItems)
 	if err != nil {
 		in.unavailable(w, err)
 		return
@@ -113,6 +120,15 @@ func (in *Intake) listConnections(w http.ResponseWriter, r *http.Request) {
 			c.LastFailure = &at
 		}
 		c.State, c.Fix = e.judge(f, c.LastDelivery)
+		if c.State == "ok" {
+			gone, err := states.Get(r.Context(), decode.Disconnected(workspace, id))
+			if err == nil && string(gone.Value()) == strconv.FormatUint(last.Sequence, 10) {
+				c.State, c.Fix = "disconnected", "the app was removed at the vendor: install it there again"
+			} else if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
+				in.unavailable(w, err)
+				return
+			}
+		}
 		items = append(items, c)
 	}
 	list(w, items, "")

@@ -81,6 +81,7 @@ func New(o Options) (*Intake, error) {
 					limit = MaxLargeBody
 				}
 			}
+			in.metrics.expect(c.Type)
 			in.endpoints[c.ID] = &endpoint{workspace: w.ID, connection: c, verifier: v, limit: fitting(limit, o.MaxMessage)}
 		}
 	}

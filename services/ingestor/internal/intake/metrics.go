@@ -37,3 +37,15 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 	}
 	return m, nil
 }
+
+// expect makes the series of a kind of connection exist before its first delivery: a
+// counter that first shows up at one never increased, and an alert on it would miss that.
+func (m *Metrics) expect(kind string) {
+	for _, outcome := range []string{"accepted", "duplicate", "answered", "refused", "failed"} {
+		m.deliveries.WithLabelValues(kind, outcome)
+	}
+	for _, reason := range []string{"no secret", "no signature", "bad signature", "stale signature", "foreign payload", "media type", "too large"} {
+		m.refused.WithLabelValues(kind, reason)
+	}
+	m.seconds.WithLabelValues(kind)
+}

@@ -32,7 +32,7 @@ type Commands struct {
 	MCP        mcpCommand        `cmd:"" name:"mcp" help:"Speak MCP over standard input and output, answering from a running Throughline."`
 	Migrate    migrateCommand    `cmd:"" help:"Bring the tables up to date and exit."`
 	Config     configCommand     `cmd:"" help:"Check or print the effective configuration."`
-	Doctor     doctorCommand     `cmd:"" help:"Check configuration, connections, clock, disk and models, and say what to do."`
+	Doctor     doctorCommand     `cmd:"" help:"Check configuration, files, disk, address, proxy, broker, store, models, tokens and clock, and say what to do; exit code 3 if something is wrong."`
 	Broker     brokerCommand     `cmd:"" help:"Run the embedded broker as a server of its own."`
 	Engine     engineCommand     `cmd:"" help:"Run the embedded ClickHouse engine as a server of its own."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`

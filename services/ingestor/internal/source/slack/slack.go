@@ -1,6 +1,6 @@
 // Package slack reads deliveries of Slack's Events API, message shortcuts and slash
-// commands. It is pure: what would need Slack's API (names of users, the message under a
-// reaction) is left to others, and an unknown user keeps its id.
+// commands. It is pure: what needs Slack's API (names, the message under a reaction) is asked
+// for by others, whose answers come as deliveries of their own.
 package slack
 
 import (
@@ -161,22 +161,63 @@ func (d Decoder) event(e envelope, body []byte) ([]change.Change, error) {
 			return nil, fmt.Errorf("decode slack event: %w", err)
 		}
 		return d.met(e, of.Event.User), nil
+	case "channel_rename", "team_rename":
+		return renamed(e, body)
 	case "app_uninstalled", "tokens_revoked":
-		return change.None("app was uninstalled"), nil
+		return []change.Change{change.Disconnected{}}, nil
 	}
 	return change.None("not a message"), nil
 }
 
-// met reads that a member has an address; our own app needs users:read.email to be told.
+// met reads what a member is called, and the address that joins them to others; our own app
+// needs users:read.email to be told of that.
 func (d Decoder) met(e envelope, m member) []change.Change {
-	if m.ID == "" || m.IsBot.Yes() || m.Profile.Email == "" {
-		return change.None("member without an address")
+	if m.ID == "" || m.IsBot.Yes() {
+		return change.None("not a person")
 	}
-	team := string(m.TeamID)
+	team, of := string(m.TeamID), ""
 	if team == "" {
 		team = e.team()
 	}
-	return []change.Change{change.CustomerMet{Source: feedback.Slack, Author: change.Author{ID: team + ":" + string(m.ID), Name: m.Profile.name(), Email: string(m.Profile.Email)}}}
+	if team != e.team() {
+		of = team
+	}
+	who := change.Author{ID: team + ":" + string(m.ID), Name: m.Profile.name(), Email: string(m.Profile.Email)}
+	var out []change.Change
+	if who.Email != "" {
+		out = append(out, change.CustomerMet{Source: feedback.Slack, Author: who})
+	}
+	if who.Name != "" {
+		out = append(out, change.Labelled{Source: feedback.Slack, ID: who.ID, Name: who.Name, Of: of})
+	}
+	if len(out) == 0 {
+		return change.None("member without a name")
+	}
+	return out
+}
+
+// renamed reads what a channel or a team is called.
+func renamed(e envelope, body []byte) ([]change.Change, error) {
+	var of struct {
+		Event struct {
+			Name    payload.Text `json:"name"`
+			Channel struct {
+				ID   payload.Text `json:"id"`
+				Name payload.Text `json:"name"`
+			} `json:"channel"`
+		} `json:"event"`
+	}
+	if err := payload.Decode(body, &of); err != nil {
+		return nil, fmt.Errorf("decode slack event: %w", err)
+	}
+	id, name := string(of.Event.Channel.ID), string(of.Event.Channel.Name)
+	if e.Event.Type == "team_rename" {
+		id, name = e.team(), string(of.Event.Name)
+	}
+	if id == "" || name == "" {
+		return change.None("a name for nothing"), nil
+	}
+	return []change.Change{change.Labelled{Source: feedback.Slack, ID: id, Name: name}}, nil
 }
 
 func (d Decoder) message(e envelope) ([]change.Change, error) {

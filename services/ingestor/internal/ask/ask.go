@@ -1,4 +1,7 @@
-package backfill
+// Package ask asks vendors' APIs politely: not faster than they allow, as late as they say to
+// come back, and again after what passes. Its errors name the path and the status, never
+// credentials and never words.
+package ask
 
 import (
 	"bytes"
@@ -16,27 +19,54 @@ const (
 	maxAnswer   = 32 << 20
 	maxTries    = 9
 	firstPause  = time.Second
-	longest     = 5 * time.Minute
 	unspecified = 30 * time.Second // where a vendor limits and does not say for how long
 )
+
+// Longest is the longest pause between two tries that a vendor did not ask for.
+const Longest = 5 * time.Minute
 
 // ErrRefused is returned when a vendor will not answer however often it is asked: the
 // credentials or their permissions are wrong.
 var ErrRefused = errors.New("the vendor refuses")
 
-// client asks a vendor's API politely: not faster than every, as late as it is told to
-// come back, and again after what passes. Its errors name the path and the status, never
-// credentials and never words.
-type client struct {
-	http   *http.Client
-	sign   func(*http.Request)
-	wait   func(context.Context, time.Duration) error
-	report *Report
+// Counts are requests to a vendor, and how many of them were tried again.
+type Counts struct {
+	Requests int `json:"requests"`
+	Limited  int `json:"limited"` // 429, waited for as asked
+	Retries  int `json:"retries"` // 5xx and broken connections
 }
 
-// ask sends one request and decodes its answer. pause is waited for before it.
-func (c *client) ask(ctx context.Context, method, address string, pause time.Duration, body, into any) error {
-	if err := c.wait(ctx, pause); err != nil {
+// Client asks one vendor with one set of credentials. It is not safe for concurrent use.
+type Client struct {
+	HTTP   *http.Client
+	Sign   func(*http.Request)                        // adds the credentials
+	Wait   func(context.Context, time.Duration) error // waits, or fails with the context's error
+	Counts *Counts
+}
+
+// Bearer signs with a token.
+func Bearer(token string) func(*http.Request) {
+	return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }
+}
+
+// Wait waits by the clock.
+func Wait(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Ask sends one request and decodes its answer. pause is waited for before it.
+func (c *Client) Ask(ctx context.Context, method, address string, pause time.Duration, body, into any) error {
+	if err := c.Wait(ctx, pause); err != nil {
 		return err
 	}
 	next := firstPause
@@ -48,12 +78,12 @@ func (c *client) ask(ctx context.Context, method, address string, pause time.Dur
 		}
 		last = err
 		if after == 0 {
-			after, next = next, min(2*next, longest)
-			c.report.Retries++
+			after, next = next, min(2*next, Longest)
+			c.Counts.Retries++
 		} else {
-			c.report.Limited++
+			c.Counts.Limited++
 		}
-		if err := c.wait(ctx, after); err != nil {
+		if err := c.Wait(ctx, after); err != nil {
 			return err
 		}
 	}
@@ -62,7 +92,7 @@ func (c *client) ask(ctx context.Context, method, address string, pause time.Dur
 
 // once tries once; after is how long the vendor wants to be left alone, 0 if it does not
 // say.
-func (c *client) once(ctx context.Context, method, address string, body, into any) (after time.Duration, err error) {
+func (c *Client) once(ctx context.Context, method, address string, body, into any) (after time.Duration, err error) {
 	var in io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
@@ -79,9 +109,9 @@ func (c *client) once(ctx context.Context, method, address string, body, into an
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	c.sign(r)
-	c.report.Requests++
-	res, err := c.http.Do(r)
+	c.Sign(r)
+	c.Counts.Requests++
+	res, err := c.HTTP.Do(r)
 	if err != nil {
 		return 0, fmt.Errorf("ask vendor: %s: connection failed", r.URL.Path)
 	}
