@@ -248,8 +248,8 @@ type NATS struct {
 	Credentials Secret `yaml:"credentials"` // path of a credentials file, as file:PATH
 	Username    string `yaml:"username"`    // instead of credentials, with a password
 	Password    Secret `yaml:"password"`
-	Replicas    int    `yaml:"replicas"`    // of streams; default 1
-	Listen      string `yaml:"listen"`      // embedded only: also serve NATS clients here; default nowhere
+	Replicas    int    `yaml:"replicas"` // of streams; default 1
+	Listen      string `yaml:"listen"`   // embedded only: also serve NATS clients here; default nowhere
 }
 
 // ClickHouse says where the store is.
