@@ -79,6 +79,9 @@ type Workspace struct {
 	Digest      Digest       `yaml:"digest"`
 	Rank        Rank         `yaml:"rank"`
 	Alerts      Alerts       `yaml:"alerts"`
+	// RetentionDays is how many days after its last word an item is erased, and how old an
+	// archived delivery may become; 0, the default, keeps everything.
+	RetentionDays int `yaml:"retention_days"`
 }
 
 // Alerts says who hears at once of bursts, spikes of severity and large accounts that speak of
@@ -143,6 +146,9 @@ type Connection struct {
 
 	// Bots lists ids of bots whose posts count as customers' words (slack).
 	Bots []string `yaml:"bots"`
+	// PerMinute is how many signed deliveries a minute are taken, a minute's worth at once; more
+	// are answered 429 with Retry-After. 0, the default, is no limit.
+	PerMinute int `yaml:"per_minute"`
 	// Capture lists emoji, without colons, whose reaction makes feedback of the message under
 	// it (slack, with a bot token).
 	Capture []string `yaml:"capture"`
@@ -240,8 +246,10 @@ type NATS struct {
 	Mode        string `yaml:"mode"` // embedded, or empty with url; default embedded
 	URL         string `yaml:"url"`
 	Credentials Secret `yaml:"credentials"` // path of a credentials file, as file:PATH
-	Replicas    int    `yaml:"replicas"`    // of streams; default 1
-	Listen      string `yaml:"listen"`      // embedded only: also serve NATS clients here; default nowhere
+	Username    string `yaml:"username"`    // instead of credentials, with a password
+	Password    Secret `yaml:"password"`
+	Replicas    int    `yaml:"replicas"` // of streams; default 1
+	Listen      string `yaml:"listen"`   // embedded only: also serve NATS clients here; default nowhere
 }
 
 // ClickHouse says where the store is.

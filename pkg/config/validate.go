@@ -55,6 +55,9 @@ func (c Config) Validate() error {
 	if (c.NATS.Mode == "embedded") == (c.NATS.URL != "") {
 		v.add("nats", "give either mode: embedded or a url")
 	}
+	if (c.NATS.Username == "") != (c.NATS.Password.Value() == "") || c.NATS.Username != "" && c.NATS.Credentials.Value() != "" {
+		v.add("nats.username", "goes with password, and without credentials")
+	}
 	if (c.ClickHouse.Mode == "embedded") == (len(c.ClickHouse.Addr) > 0) {
 		v.add("clickhouse", "give either mode: embedded or addr")
 	}
@@ -126,6 +129,9 @@ func (c Config) Validate() error {
 			}
 			v.oneOf(at+".type", k.Type, connectionTypes...)
 			v.url(at+".base_url", k.BaseURL)
+			if k.PerMinute < 0 {
+				v.add(at+".per_minute", "must be 0, no limit, or more")
+			}
 		}
 		for j, to := range w.Alerts.To {
 			at := fmt.Sprintf("%s.alerts.to[%d]", at, j)
@@ -140,6 +146,9 @@ func (c Config) Validate() error {
 					v.add(at+".webhook", "needs a url and a secret, as env:NAME or file:PATH")
 				}
 			}
+		}
+		if w.RetentionDays < 0 {
+			v.add(at+".retention_days", "must be 0, for ever, or more")
 		}
 		for _, name := range slices.Sorted(maps.Keys(w.Rank.Weights)) {
 			v.oneOf(at+".rank.weights", name, "reach", "worth", "severity", "momentum", "churn")
