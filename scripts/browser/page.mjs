@@ -102,7 +102,9 @@ async function views(page) {
     inbox: ["/inbox", ".asks li"],
     decisions: ["/decisions", ".asks li"],
     connections: ["/connections", "table.list tbody tr"],
+    quality: ["/quality", "table.list tbody tr"],
     operations: ["/operations", "table.list tbody tr"],
+    audit: ["/audit", "table.list tbody tr"],
   };
   for (const [name, [path, holds]] of Object.entries(all)) {
     await page.goto(base + path);
@@ -190,6 +192,9 @@ async function keyboard(page) {
 
 try {
   const page = await tab();
+  await page.goto(base + "/login");
+  await inspect(page, "sign-in");
+  await page.screenshot({ path: join(shots, "sign-in.png") });
   await signIn(page);
   const all = await views(page);
   await keyboard(page);
