@@ -1,6 +1,7 @@
 package read
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -21,20 +22,42 @@ type Part struct {
 	Out, Staying []string
 }
 
-// How many of the most voiced clusters are looked at for two groups, and how far apart groups
-// have to be, how many signals the smaller one has at least, and how many quotes show each.
+// How many of the most voiced clusters are looked at for two groups, by how many of their
+// newest signals, how far apart groups have to be, how many signals the smaller one has at
+// least, and how many quotes show each.
 // Single clouds of sentence embeddings lie below the bar (package picture's tests).
 const (
 	lookedAt   = 12
+	compared   = 150
 	leastApart = 0.3
 	leastOut   = 3
 	shownOut   = 2
 )
 
+// candidate is a cluster that is looked at for two groups.
+type candidate struct {
+	End
+	signals uint32
+	space   string
+}
+
+// parting is what was found in a cluster when it had so many signals.
+type parting struct {
+	signals uint32
+	part    Part
+	two     bool
+}
+
+// still tells whether a finding stands: until a tenth of the cluster came or went.
+func (p parting) still(signals uint32) bool {
+	return 10*max(p.signals, signals)-10*min(p.signals, signals) <= p.signals
+}
+
 // Parts lists clusters that may be two, those apart furthest first. A cluster that a person
-// split, or took a split back in, is not asked about again.
+// split, or took a split back in, is not asked about again. Vectors are much to read, so that
+// what was found in a cluster is remembered until it has changed by a tenth.
 func (r *Reader) Parts(ctx context.Context, ws string, limit int) ([]Part, error) {
-	rows, err := r.db.Conn().Query(ctx, fmt.Sprintf(`SELECT id, name, voices FROM clusters FINAL
+	rows, err := r.db.Conn().Query(ctx, fmt.Sprintf(`SELECT id, name, voices, signals, space FROM clusters FINAL
 		WHERE workspace = ? AND retired = 0 AND status != 'ignored' AND signals >= %d
 			AND id NOT IN (SELECT cluster FROM decisions FINAL WHERE workspace = ? AND action = 'split')
 		ORDER BY voices DESC, id LIMIT %d`, 2*leastOut, lookedAt), ws, ws)
@@ -42,35 +65,94 @@ func (r *Reader) Parts(ctx context.Context, ws string, limit int) ([]Part, error
 		return nil, failed("list clusters to split", err)
 	}
 	defer rows.Close()
-	var big []End
+	var big []candidate
 	for rows.Next() {
-		var e End
-		if err := rows.Scan(&e.ID, &e.Name, &e.Voices); err != nil {
+		var c candidate
+		if err := rows.Scan(&c.ID, &c.Name, &c.Voices, &c.signals, &c.space); err != nil {
 			return nil, failed("read cluster to split", err)
 		}
-		e.Name = brief.Clean(e.Name)
-		big = append(big, e)
+		c.Name = brief.Clean(c.Name)
+		big = append(big, c)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, failed("list clusters to split", err)
 	}
+	found, err := r.partings(ctx, ws, big)
+	if err != nil {
+		return nil, err
+	}
 	out := []Part{}
-	for _, e := range big {
-		points, err := r.Points(ctx, ws, e.ID)
+	for _, c := range big {
+		if f := found[c.ID]; f.two {
+			f.part.Cluster = c.End
+			out = append(out, f.part)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Part) int { return cmp.Compare(b.Apart, a.Apart) })
+	return out[:min(len(out), limit)], nil
+}
+
+// partings looks at the clusters that nothing is remembered of, all at once.
+func (r *Reader) partings(ctx context.Context, ws string, big []candidate) (map[string]parting, error) {
+	r.mu.Lock()
+	known := r.parts[ws]
+	r.mu.Unlock()
+	found, space := map[string]parting{}, map[string]string{}
+	var ids []string
+	for _, c := range big {
+		if p, ok := known[c.ID]; ok && p.still(c.signals) {
+			found[c.ID] = p
+			continue
+		}
+		ids = append(ids, c.ID)
+		space[c.ID] = c.space
+	}
+	if len(ids) > 0 {
+		points, err := r.points(ctx, ws, ids, space)
 		if err != nil {
 			return nil, err
 		}
-		if p, ok := parted(e, points); ok {
-			out = append(out, p)
+		for _, c := range big {
+			if _, is := space[c.ID]; is {
+				part, two := parted(c.End, points[c.ID])
+				found[c.ID] = parting{c.signals, part, two}
+			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Part) int {
-		if a.Apart > b.Apart {
-			return -1
+	r.mu.Lock()
+	r.parts[ws] = found
+	r.mu.Unlock()
+	return found, nil
+}
+
+// points reads the newest signals of clusters with their vectors, of each cluster's own space.
+func (r *Reader) points(ctx context.Context, ws string, clusters []string, space map[string]string) (map[string][]Point, error) {
+	places, err := r.assigned(ctx, ws, "cluster IN ?", []any{clusters}, fmt.Sprintf("said_at DESC, signal LIMIT %d BY cluster", compared))
+	if err != nil || len(places) == 0 {
+		return nil, err
+	}
+	ids, of := make([]string, len(places)), map[string]string{}
+	for i, s := range places {
+		ids[i], of[s.ID] = s.ID, s.Cluster
+	}
+	rows, err := r.db.Conn().Query(ctx, newest("signals", "version", "id, quote, vector, space, said_at")+" ORDER BY said_at DESC, id", ws, ids)
+	if err != nil {
+		return nil, failed("load signals to compare", err)
+	}
+	defer rows.Close()
+	out := map[string][]Point{}
+	for rows.Next() {
+		var p Point
+		var in string
+		var at time.Time
+		if err := rows.Scan(&p.Signal, &p.Quote, &p.Vector, &in, &at); err != nil {
+			return nil, failed("load signals to compare", err)
 		}
-		return 1
-	})
-	return out[:min(len(out), limit)], nil
+		if c := of[p.Signal]; in == space[c] {
+			out[c] = append(out[c], p)
+		}
+	}
+	return out, failed("load signals to compare", rows.Err())
 }
 
 func parted(e End, points []Point) (Part, bool) {

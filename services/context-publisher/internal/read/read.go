@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/bus"
@@ -30,6 +31,9 @@ import (
 type Reader struct {
 	db     *store.DB
 	ledger keyed.Records[keyed.Write]
+
+	mu    sync.Mutex
+	parts map[string]map[string]parting // by workspace and cluster
 }
 
 // New makes a Reader over a store and the ledger.
@@ -38,7 +42,7 @@ func New(ctx context.Context, db *store.DB, b *bus.Bus) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{db: db, ledger: ledger}, nil
+	return &Reader{db: db, ledger: ledger, parts: map[string]map[string]parting{}}, nil
 }
 
 // failed is query.Failed, ErrNotFound for a row that is not there, and nil for nil.
@@ -205,8 +209,10 @@ func (r *Reader) Clusters(ctx context.Context, ws string, q ClusterQuery) (Page[
 // a query without such conditions.
 func (q ClusterQuery) heard(ws string) (query string, args []any) {
 	words := "1"
+	// Without FINAL: the id of a signal is made of its quote, and one that is gone has no
+	// assignment.
 	if q.Q != "" {
-		words, args = "signal IN (SELECT id FROM signals FINAL WHERE workspace = ? AND positionCaseInsensitiveUTF8(quote, ?) > 0)", append(args, ws, q.Q)
+		words, args = "signal IN (SELECT id FROM signals WHERE workspace = ? AND positionCaseInsensitiveUTF8(quote, ?) > 0)", append(args, ws, q.Q)
 	}
 	args = append(args, ws)
 	where := ""
