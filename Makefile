@@ -9,6 +9,7 @@ NPM    := npm install --no-package-lock --omit=dev --ignore-scripts --no-audit -
 
 SOAK   := 20000
 FUZZTIME := 60s
+ROWS := 1000000
 
 # Every target with a description is a name, not a file.
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' $(MAKEFILE_LIST))
@@ -74,7 +75,7 @@ test: test-tools build test-alerts ## run every test with the race detector
 
 fuzz: ## try every decoder with hostile input, a minute each (FUZZTIME=5m for longer)
 	@for f in $$(grep -rl '^func Fuzz' --include=*_test.go services/ingestor); do for n in $$(sed -n 's/^func \(Fuzz[A-Za-z]*\)(.*/\1/p' $$f); do \
-		echo "$$(dirname $$f) $$n"; go test -run '^$$' -fuzz "^$$n$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f) || exit 1; done; done
+		echo "$$(dirname $$f) $$n"; go test -run '^$$' -fuzz "^$$n$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s ./$$(dirname $$f) || exit 1; done; done
 
 lint: ## gofmt, vet, staticcheck, tidy modules
 	@test -z "$$(gofmt -l $(MODULES))" || { echo "run make fmt:"; gofmt -l $(MODULES); exit 1; }
@@ -106,6 +107,10 @@ bench-ingest: install build ## webhooks a second, durable and synced, against a 
 bench-memory: install build ## what memory ten minutes of a thousand webhooks a second take, each half minute
 	cd scripts/benchingest && GOWORK=off go build -o ../../$(CACHE)/benchingest .
 	$(CACHE)/benchingest -throughline $(BIN)/throughline -flat 10m
+
+bench-import: install build ## import a CSV file of a million rows (ROWS=N for another number)
+	cd scripts/benchingest && GOWORK=off go build -o ../../$(CACHE)/benchingest .
+	$(CACHE)/benchingest -throughline $(BIN)/throughline -rows $(ROWS)
 
 soak: install build ## twenty thousand webhooks, shuffled and doubled, through three kill -9s (SOAK=N for another number)
 	go test ./services/standalone/e2e -run TestThreeKillsChangeNoItem -count 1 -v -timeout 30m -deliveries $(SOAK)
@@ -139,6 +144,9 @@ bench-mcp: install ## ask get_ticket_context of 100,000 items and 2,000 tickets,
 
 bench-page: install browser ## open every view of 100,000 items, and print how long it takes, in Chromium too
 	go test -run '^$$' -bench BenchmarkPage -benchtime 20x ./services/context-publisher
+
+bench-freshness: install build ## from a webhook's 2xx to the block in the tracker: 100 webhooks a second over 500 tickets
+	go test -timeout 30m -run TestTheFirstChange -v ./services/standalone/e2e -args -tickets 500 -items 3000 -rate 100
 
 clean: ## remove what was built and installed
 	rm -rf $(BIN) $(CACHE)
