@@ -30,8 +30,8 @@ type Sighting struct {
 	At     time.Time
 }
 
-// Options say how much is needed. The defaults were chosen on a simulated stream: see
-// `throughline eval burst`.
+// Options say how much is needed. The defaults were chosen on simulated streams that are not
+// the reported one of `throughline eval burst`, and on the years of `throughline eval alerts`.
 type Options struct {
 	// P is how improbable it has to be by chance, for a signal.
 	P float64
@@ -42,7 +42,7 @@ type Options struct {
 }
 
 // Default are the options of the service.
-func Default() Options { return Options{P: 3e-4, Voices: 2, Signals: 4} }
+func Default() Options { return Options{P: 1e-4, Voices: 2, Signals: 4} }
 
 // Windows are how far back is looked.
 var Windows = []time.Duration{3 * time.Hour, 6 * time.Hour}
