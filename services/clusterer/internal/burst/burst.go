@@ -30,8 +30,8 @@ type Sighting struct {
 	At     time.Time
 }
 
-// Options say how much is needed. The defaults were chosen on simulated streams that are not
-// the reported one of `throughline eval burst`, and on the years of `throughline eval alerts`.
+// Options say how much is needed. How the defaults were chosen is in decision 0005:
+// on simulated streams and the years of `throughline eval alerts`.
 type Options struct {
 	// P is how improbable it has to be by chance, for a signal.
 	P float64
