@@ -135,11 +135,18 @@ test-alerts: prometheus ## check and test the alert rules with promtool
 	$(CACHE)/prometheus/usr/bin/promtool check rules deploy/monitoring/alerts.yml
 	$(CACHE)/prometheus/usr/bin/promtool test rules deploy/monitoring/alerts_test.yml
 
+check-deploy: build ## lint and render the chart, load the compose file, check their configurations
+	cd scripts/tools && GOWORK=off go build -o ../../$(CACHE)/checkdeploy ./checkdeploy
+	$(CACHE)/checkdeploy .
+
 bench-mcp: install ## ask get_ticket_context of 100,000 items and 2,000 tickets, and print how long it takes
 	go test -run '^$$' -bench TicketContext -benchtime 300x ./services/context-publisher
 
 bench-page: install browser ## open every view of 100,000 items, and print how long it takes, in Chromium too
 	go test -run '^$$' -bench BenchmarkPage -benchtime 20x ./services/context-publisher
+
+bench-freshness: install build ## from a webhook's 2xx to the block in the tracker: 100 webhooks a second over 500 tickets
+	go test -timeout 30m -run TestTheFirstChange -v ./services/standalone/e2e -args -tickets 500 -items 3000 -rate 100
 
 clean: ## remove what was built and installed
 	rm -rf $(BIN) $(CACHE)

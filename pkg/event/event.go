@@ -202,7 +202,8 @@ type Decision struct {
 // Brief is the payload of brief.revised: a ticket's brief has a new revision. Closed
 // means that the ticket was deleted or restricted: it has no brief any more. AcceptedAt is
 // when the sender of the earliest delivery that this revision answers to got its 2xx; it
-// is zero where no delivery caused the revision (a decision did).
+// is zero where no delivery caused the revision (a decision did). Gathered means that the
+// revision waited to be told together with what came after.
 type Brief struct {
 	Tracker  feedback.Tracker `json:"tracker"`
 	Ticket   string           `json:"ticket"`
@@ -213,6 +214,7 @@ type Brief struct {
 	Closed   bool             `json:"closed,omitempty"`
 
 	AcceptedAt time.Time `json:"accepted_at,omitzero"`
+	Gathered   bool      `json:"gathered,omitempty"`
 }
 
 // known maps each type to the payload it carries.

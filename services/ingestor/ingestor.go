@@ -10,6 +10,7 @@ package ingestor
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,6 +23,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/throughline-dev/throughline/pkg/access"
+	"github.com/throughline-dev/throughline/pkg/access/audit"
+	"github.com/throughline-dev/throughline/pkg/access/session"
 	"github.com/throughline-dev/throughline/pkg/bus"
 	"github.com/throughline-dev/throughline/pkg/config"
 	"github.com/throughline-dev/throughline/pkg/store"
@@ -111,7 +114,7 @@ func New(c Config, d Deps) (*Service, error) {
 			s.connections[k.ID], s.workspaces[k.ID] = k, w.ID
 		}
 	}
-	keyring := access.NewKeyring(c.Workspaces)
+	keyring := access.NewKeyring(c.Workspaces).With(session.New(d.Bus, d.Now, rand.Reader), audit.New(d.Store, d.Logger, d.Now))
 	s.erasures = erase.API{Bus: d.Bus, Keyring: keyring, Logger: d.Logger}
 	s.backfills = backfill.API{Bus: d.Bus, Keyring: keyring, Workspaces: s.workspaces, Now: d.Now, Logger: d.Logger}
 	s.replays = replay.API{Bus: d.Bus, Keyring: keyring, Now: d.Now, Logger: d.Logger}

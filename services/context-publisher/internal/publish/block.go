@@ -69,7 +69,7 @@ func (s *shard) block(ctx context.Context, m bus.Message) error {
 	if err := entry.upsert(ctx, t, content); err != nil {
 		return err
 	}
-	s.fresh("tracker", in.AcceptedAt)
+	s.fresh("tracker", in.Gathered, in.AcceptedAt)
 	return nil
 }
 

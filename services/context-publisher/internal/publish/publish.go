@@ -194,9 +194,9 @@ func newMetrics(r prometheus.Registerer, connections []string) (*metrics, error)
 	m := &metrics{
 		freshness: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "throughline_freshness_seconds",
-			Help:    "From the 2xx of a delivery to the refreshed brief (stage context) and to the written tracker block (stage tracker).",
+			Help:    "From the 2xx of a delivery to the refreshed brief (stage context) and to the written tracker block (stage tracker), of changes that are told at once (change first) and of those that are gathered (change gathered).",
 			Buckets: []float64{0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 45, 60, 120, 300, 900, 3600},
-		}, []string{"stage"}),
+		}, []string{"stage", "change"}),
 		blocks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "throughline_publisher_blocks_total",
 			Help: "Writes of tracker blocks by connection and outcome (created, updated, unchanged, gone, removed, delayed, refused).",
@@ -217,7 +217,8 @@ func newMetrics(r prometheus.Registerer, connections []string) (*metrics, error)
 	}
 	// What alerts count exists from the start: a series that begins at one never increased.
 	for _, stage := range []string{"context", "tracker"} {
-		m.freshness.WithLabelValues(stage)
+		m.freshness.WithLabelValues(stage, "first")
+		m.freshness.WithLabelValues(stage, "gathered")
 	}
 	for _, o := range []string{"revised", "same", "gathered", "closed"} {
 		m.briefs.WithLabelValues(o)
@@ -232,8 +233,13 @@ func newMetrics(r prometheus.Registerer, connections []string) (*metrics, error)
 }
 
 // fresh observes how long ago a delivery was accepted, where one is known.
-func (p *Publisher) fresh(stage string, acceptedAt time.Time) {
-	if !acceptedAt.IsZero() {
-		p.metrics.freshness.WithLabelValues(stage).Observe(p.Now().Sub(acceptedAt).Seconds())
+func (p *Publisher) fresh(stage string, gathered bool, acceptedAt time.Time) {
+	if acceptedAt.IsZero() {
+		return
 	}
+	change := "first"
+	if gathered {
+		change = "gathered"
+	}
+	p.metrics.freshness.WithLabelValues(stage, change).Observe(p.Now().Sub(acceptedAt).Seconds())
 }

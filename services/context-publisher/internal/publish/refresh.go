@@ -75,7 +75,7 @@ func (s *shard) refreshLocked(ctx context.Context, a address, also []string, acc
 		outcome := "same"
 		if revised {
 			outcome = "revised"
-			s.fresh("context", acceptedAt)
+			s.fresh("context", !st.Due.IsZero(), acceptedAt)
 		}
 		s.metrics.briefs.WithLabelValues(outcome).Inc()
 		return nil
@@ -137,11 +137,15 @@ func (s *shard) revise(ctx context.Context, a address, st keyed.Ticket, next *ke
 		return false, nil, err
 	}
 	changes := brief.Diff(old, b, gone)
-	next.Revision, next.Hash, next.WroteAt = b.Revision, b.Hash, s.Now()
+	next.Revision, next.Hash = b.Revision, b.Hash
+	if len(b.Clusters)+len(old.Clusters) > 0 {
+		// What nothing is attached to is not written: the first that is comes at once.
+		next.WroteAt = s.Now()
+	}
 	if err := s.writeBrief(ctx, a, b, changes); err != nil {
 		return false, nil, err
 	}
-	return true, answering(matches), s.publish(ctx, a, b, changes, acceptedAt)
+	return true, answering(matches), s.publish(ctx, a, b, changes, acceptedAt, !st.Due.IsZero())
 }
 
 // match scores clusters for a ticket: those near it, those that name it, those attached
@@ -285,11 +289,11 @@ func (s *shard) writeBrief(ctx context.Context, a address, b brief.Brief, c brie
 		[][]any{{a.workspace, string(a.tracker), a.key, b.Revision, b.Hash, material, c.Lines, string(body), b.Position, b.GeneratedAt}})
 }
 
-func (s *shard) publish(ctx context.Context, a address, b brief.Brief, c brief.Changes, acceptedAt time.Time) error {
+func (s *shard) publish(ctx context.Context, a address, b brief.Brief, c brief.Changes, acceptedAt time.Time, gathered bool) error {
 	e, err := event.New(event.BriefRevised, "context-publisher", a.workspace, a.key,
 		feedback.ID("evt", "brief", a.workspace, string(a.tracker), a.key, fmt.Sprint(b.Revision), b.Hash), b.GeneratedAt,
 		event.Brief{Tracker: a.tracker, Ticket: a.key, Revision: int64(b.Revision), Hash: b.Hash, Material: c.Material,
-			Changes: c.Lines, AcceptedAt: acceptedAt})
+			Changes: c.Lines, AcceptedAt: acceptedAt, Gathered: gathered})
 	if err != nil {
 		return bus.Permanent(err)
 	}

@@ -55,7 +55,13 @@ func StartTrackers() (*Trackers, error) {
 			return nil, fmt.Errorf("start trackers: %w", err)
 		}
 	}
-	for _, k := range Tickets() {
+	t.Add(Tickets())
+	return t, nil
+}
+
+// Add makes tickets known to their trackers, in the first stage.
+func (t *Trackers) Add(tickets []Ticket) {
+	for _, k := range tickets {
 		switch k.Tracker {
 		case "jira":
 			t.jira.AddIssue(vendortest.JiraIssue{Key: k.Key, Summary: k.Title, Description: k.Body, Status: Todo.name, Category: Todo.jiraCategory})
@@ -65,7 +71,6 @@ func StartTrackers() (*Trackers, error) {
 			t.github.AddIssue(vendortest.GitHubIssue{Key: k.Key, Title: k.Title, Body: k.Body, State: "open"})
 		}
 	}
-	return t, nil
 }
 
 // Environment is what a Throughline process needs to run the demo's configuration against
