@@ -1,8 +1,12 @@
 package signature_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -15,6 +19,58 @@ import (
 
 	"github.com/throughline-dev/throughline/services/ingestor/internal/signature"
 )
+
+// SendGrid's key verifies what SendGrid signed, and opens no other door: it is public.
+func TestSendGridSignsItsMail(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_795_348_800, 0)
+	pair, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(&pair.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := base64.StdEncoding.EncodeToString(der)
+	v, err := signature.New("email", []string{key, "a-password"}, func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := func(body string, at time.Time) http.Header {
+		ts := strconv.FormatInt(at.Unix(), 10)
+		sum := sha256.Sum256([]byte(ts + body))
+		sig, err := ecdsa.SignASN1(rand.Reader, pair, sum[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := http.Header{}
+		h.Set("X-Twilio-Email-Event-Webhook-Timestamp", ts)
+		h.Set("X-Twilio-Email-Event-Webhook-Signature", base64.StdEncoding.EncodeToString(sig))
+		return h
+	}
+	basic := func(password string) http.Header {
+		return http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte("inbound:"+password))}}
+	}
+	broken := signed("mail", now)
+	broken.Set("X-Twilio-Email-Event-Webhook-Signature", "!")
+	for name, c := range map[string]struct {
+		header http.Header
+		body   string
+		want   error
+	}{
+		"signed":                {signed("mail", now), "mail", nil},
+		"another body":          {signed("mail", now), "mail!", signature.ErrMismatch},
+		"old":                   {signed("mail", now.Add(-11*time.Minute)), "mail", signature.ErrStale},
+		"no signature":          {broken, "mail", signature.ErrMissing},
+		"the key as a password": {basic(key), "mail", signature.ErrMismatch},
+		"the other secret":      {basic("a-password"), "mail", nil},
+	} {
+		if err := v.Verify(c.header.Get, []byte(c.body)); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}
 
 func TestInboundMailIsVerifiedInThreeWays(t *testing.T) {
 	t.Parallel()
