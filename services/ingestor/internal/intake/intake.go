@@ -63,7 +63,7 @@ func New(o Options) (*Intake, error) {
 	}
 	in := &Intake{
 		endpoints: map[string]*endpoint{}, keyring: o.Keyring, appender: o.Appender, bus: o.Bus, store: o.Store,
-		metrics: o.Metrics, health: newHealth(), log: o.Logger, now: o.Now, slots: make(chan struct{}, o.InFlight),
+		metrics: o.Metrics, health: newHealth(o.Metrics), log: o.Logger, now: o.Now, slots: make(chan struct{}, o.InFlight),
 		maxPart: int(fitting(512<<10, o.MaxMessage)),
 	}
 	var errs []error
