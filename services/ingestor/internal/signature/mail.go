@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// mail verifies deliveries of inbound mail, in one of four ways. Each needs a secret of
+// mail verifies deliveries of inbound mail, in one of five ways. Each needs a secret of
 // the connection:
 //
 //   - HTTP basic authentication with the secret as the password and any user name: for
@@ -24,6 +24,8 @@ import (
 //     address to post to and sign nothing, or nothing that can be verified without asking them;
 //   - SendGrid's signed Inbound Parse: ECDSA over time stamp and body. The secret is then the
 //     verification key that SendGrid shows, in base64; it is public, and opens no other way;
+//   - Amazon SNS, which signs what SES puts into a topic: the secret is then the topic's ARN,
+//     which is no secret and opens no other way;
 //   - Mailgun's form fields timestamp, token and signature: hex HMAC-SHA256 of timestamp and
 //     token under the HTTP webhook signing key. They do not cover the mail, so that whoever
 //     sees one delivery can alter it for ten minutes: use the basic way with Mailgun too;
@@ -31,6 +33,7 @@ import (
 type mail struct {
 	passwords [][sha256.Size]byte
 	sendgrid  []*ecdsa.PublicKey
+	sns       sns
 	mailgun   *Verifier
 	relay     *Verifier
 }
@@ -52,6 +55,10 @@ func newMail(secrets []string, now func() time.Time) (*Verifier, error) {
 			continue
 		}
 		v.secrets = append(v.secrets, []byte(s))
+		if strings.HasPrefix(s, arnPrefix) {
+			v.mail.sns.arns = append(v.mail.sns.arns, s)
+			continue
+		}
 		if key := verificationKey(s); key != nil {
 			v.mail.sendgrid = append(v.mail.sendgrid, key)
 			continue
@@ -114,6 +121,9 @@ func (m *mail) verify(h Header, body []byte) error {
 	}
 	if h(sendgridSignature) != "" && len(m.sendgrid) > 0 {
 		return m.signed(h, body, m.mailgun.now())
+	}
+	if h("x-amz-sns-message-type") != "" && len(m.sns.arns) > 0 {
+		return m.sns.verify(body, m.mailgun.now())
 	}
 	if h("webhook-signature") != "" {
 		return m.relay.Verify(h, body)
