@@ -217,7 +217,9 @@ func newMetrics(r prometheus.Registerer, connections []string) (*metrics, error)
 	}
 	// What alerts count exists from the start: a series that begins at one never increased.
 	for _, stage := range []string{"context", "tracker"} {
-		m.freshness.WithLabelValues(stage)
+		for _, change := range []string{"first", "gathered"} {
+			m.freshness.WithLabelValues(stage, change)
+		}
 	}
 	for _, o := range []string{"revised", "same", "gathered", "closed"} {
 		m.briefs.WithLabelValues(o)
