@@ -9,6 +9,7 @@ NPM    := npm install --no-package-lock --omit=dev --ignore-scripts --no-audit -
 
 SOAK   := 20000
 FUZZTIME := 60s
+ROWS := 1000000
 
 # Every target with a description is a name, not a file.
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' $(MAKEFILE_LIST))
@@ -74,7 +75,7 @@ test: test-tools build test-alerts ## run every test with the race detector
 
 fuzz: ## try every decoder with hostile input, a minute each (FUZZTIME=5m for longer)
 	@for f in $$(grep -rl '^func Fuzz' --include=*_test.go services/ingestor); do for n in $$(sed -n 's/^func \(Fuzz[A-Za-z]*\)(.*/\1/p' $$f); do \
-		echo "$$(dirname $$f) $$n"; go test -run '^$$' -fuzz "^$$n$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f) || exit 1; done; done
+		echo "$$(dirname $$f) $$n"; go test -run '^$$' -fuzz "^$$n$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s ./$$(dirname $$f) || exit 1; done; done
 
 lint: ## gofmt, vet, staticcheck, tidy modules
 	@test -z "$$(gofmt -l $(MODULES))" || { echo "run make fmt:"; gofmt -l $(MODULES); exit 1; }
@@ -107,6 +108,10 @@ bench-memory: install build ## what memory ten minutes of a thousand webhooks a 
 	cd scripts/benchingest && GOWORK=off go build -o ../../$(CACHE)/benchingest .
 	$(CACHE)/benchingest -throughline $(BIN)/throughline -flat 10m
 
+bench-import: install build ## import a CSV file of a million rows (ROWS=N for another number)
+	cd scripts/benchingest && GOWORK=off go build -o ../../$(CACHE)/benchingest .
+	$(CACHE)/benchingest -throughline $(BIN)/throughline -rows $(ROWS)
+
 soak: install build ## twenty thousand webhooks, shuffled and doubled, through three kill -9s (SOAK=N for another number)
 	go test ./services/standalone/e2e -run TestThreeKillsChangeNoItem -count 1 -v -timeout 30m -deliveries $(SOAK)
 
@@ -129,6 +134,10 @@ $(CACHE)/prometheus/usr/bin/promtool:
 test-alerts: prometheus ## check and test the alert rules with promtool
 	$(CACHE)/prometheus/usr/bin/promtool check rules deploy/monitoring/alerts.yml
 	$(CACHE)/prometheus/usr/bin/promtool test rules deploy/monitoring/alerts_test.yml
+
+check-deploy: build ## lint and render the chart, load the compose file, check their configurations
+	cd scripts/tools && GOWORK=off go build -o ../../$(CACHE)/checkdeploy ./checkdeploy
+	$(CACHE)/checkdeploy .
 
 bench-mcp: install ## ask get_ticket_context of 100,000 items and 2,000 tickets, and print how long it takes
 	go test -run '^$$' -bench TicketContext -benchtime 300x ./services/context-publisher

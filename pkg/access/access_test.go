@@ -1,6 +1,9 @@
 package access
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -63,15 +66,110 @@ func TestTokenDecidesTheWorkspace(t *testing.T) {
 	}
 }
 
-func TestBrowserUsesTheSessionCookieOnlyWithoutAHeader(t *testing.T) {
-	t.Parallel()
-	r := httptest.NewRequest(http.MethodGet, "/", nil)
-	r.AddCookie(&http.Cookie{Name: SessionCookie, Value: "from-cookie"})
-	if got := Token(r); got != "from-cookie" {
-		t.Errorf("got %q", got)
+// cookies are sessions by the value of their cookie.
+type cookies map[string]Identity
+
+func (c cookies) Find(_ context.Context, value string) (Identity, bool, error) {
+	if value == "broken" {
+		return Identity{}, false, errors.New("the bus is away")
 	}
-	r.Header.Set("Authorization", "Bearer from-header")
-	if got := Token(r); got != "from-header" {
-		t.Errorf("got %q", got)
+	id, ok := c[value]
+	return id, ok, nil
+}
+
+// notes are what was recorded, a line each.
+type notes []string
+
+func (n *notes) Record(_ context.Context, who Principal, r *http.Request, status int) {
+	*n = append(*n, fmt.Sprint(who.Workspace, " ", who.Name, " ", who.Via, " ", r.Method, " ", r.URL.Path, " ", status))
+}
+
+func organisation() *Keyring {
+	return NewKeyring([]config.Workspace{
+		{ID: "acme", APITokens: []config.Token{{Name: "reader", Token: config.NewSecret("read-me"), Scopes: []string{"read"}}}, Members: []config.Member{
+			{Group: "product", Scopes: []string{"read", "decide"}}, {Email: "Boss@acme.example", Scopes: []string{"administer"}}, {Group: "support", Scopes: []string{"read"}}}},
+		{ID: "labs", Members: []config.Member{{Group: "product", Scopes: []string{"read"}}}},
+	})
+}
+
+func TestASessionIsWhatTheConfigurationSaysNow(t *testing.T) {
+	t.Parallel()
+	holder, ok := organisation().Holder("read-me")
+	if !ok || strings.Contains(holder.Token, "read-me") {
+		t.Fatalf("%+v", holder)
+	}
+	sessions := cookies{
+		"holder":  holder,
+		"both":    {Issuer: "i", Subject: "1", Email: "boss@ACME.example", Groups: []string{"support", "product"}},
+		"labs":    {Issuer: "i", Subject: "2", Name: "Li", Groups: []string{"product"}, Workspace: "labs"},
+		"former":  {Issuer: "i", Subject: "3", Email: "gone@acme.example", Groups: []string{"sales"}, Workspace: "acme"},
+		"revoked": {Token: strings.Repeat("0", 64), Workspace: "acme"},
+		"nobody":  {},
+	}
+	k := organisation().With(sessions, nil)
+	for value, want := range map[string]string{
+		"holder": "acme reader [read] page", "both": "acme boss@ACME.example [read decide administer] openid", "labs": "labs Li [read] openid",
+		"former": "", "revoked": "", "nobody": "", "unknown": "",
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.AddCookie(&http.Cookie{Name: SessionCookie, Value: value})
+		p, ok, err := k.Who(r)
+		if got := fmt.Sprint(p.Workspace, " ", p.Name, " ", p.Scopes, " ", p.Via); err != nil || ok != (want != "") || ok && got != want {
+			t.Errorf("%s: %v %q, %v", value, ok, got, err)
+		}
+		r.Header.Set("Authorization", "Bearer wrong")
+		if _, ok, _ := k.Who(r); ok {
+			t.Errorf("%s: a wrong token falls back to the session", value)
+		}
+	}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.AddCookie(&http.Cookie{Name: SessionCookie, Value: "holder"})
+	if _, ok, _ := organisation().Who(r); ok {
+		t.Error("a cookie is somebody where no sessions are known")
+	}
+}
+
+func TestASessionOfAnotherSiteMayReadAndChangeNothing(t *testing.T) {
+	t.Parallel()
+	var noted notes
+	k := organisation().With(cookies{"boss": {Email: "boss@acme.example"}}, &noted)
+	h := k.Require(Decide, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for _, c := range []struct {
+		method, cookie, from string
+		want                 int
+	}{
+		{"POST", "boss", "same-origin", 200}, {"POST", "boss", "cross-site", 403}, {"DELETE", "boss", "same-site", 403}, {"GET", "boss", "cross-site", 200}, {"POST", "broken", "same-origin", 503}, {"POST", "nobody", "same-origin", 401},
+	} {
+		r := httptest.NewRequest(c.method, "/v1/x", nil)
+		r.AddCookie(&http.Cookie{Name: SessionCookie, Value: c.cookie})
+		r.Header.Set("Sec-Fetch-Site", c.from)
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, r); w.Code != c.want {
+			t.Errorf("%+v: %d", c, w.Code)
+		}
+	}
+	if want := "[acme boss@acme.example openid POST /v1/x 200]"; fmt.Sprint(noted) != want {
+		t.Errorf("noted %v", noted)
+	}
+}
+
+func TestWhatChangesSomethingIsNoted(t *testing.T) {
+	t.Parallel()
+	var noted notes
+	k := keyring().With(nil, &noted)
+	for _, scope := range []Scope{Decide, Administer, Ingest, Read} {
+		h := k.Require(scope, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }))
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+			for _, token := range []string{"read-me", "do-all", "nobody"} {
+				r := httptest.NewRequest(method, "/"+string(scope), nil)
+				r.Header.Set("Authorization", "Bearer "+token)
+				h.ServeHTTP(httptest.NewRecorder(), r)
+			}
+		}
+	}
+	want := "acme reader token POST /decide 403, acme boss token POST /decide 202, acme reader token DELETE /decide 403, acme boss token DELETE /decide 202, " +
+		"acme reader token POST /administer 403, acme boss token POST /administer 202, acme reader token DELETE /administer 403, acme boss token DELETE /administer 202"
+	if got := strings.Join(noted, ", "); got != want {
+		t.Errorf("noted %s", got)
 	}
 }

@@ -81,6 +81,9 @@ func (b *Bus) JetStream() jetstream.JetStream { return b.js }
 // Syncer returns what makes stored messages durable.
 func (b *Bus) Syncer() Syncer { return b.sync }
 
+// SessionAge is how long the bucket sessions keeps an entry: no session lasts longer.
+const SessionAge = 7 * 24 * time.Hour
+
 // Ensure creates or updates every stream and bucket of the topology. It is safe to
 // run by every service at every start.
 func (b *Bus) Ensure(ctx context.Context) error {
@@ -106,6 +109,9 @@ func (b *Bus) Ensure(ctx context.Context) error {
 	for _, k := range Buckets {
 		cfg := jetstream.KeyValueConfig{
 			Bucket: k.Name, Description: k.Holds, History: 1, Storage: jetstream.FileStorage, Replicas: b.replicas,
+		}
+		if k.Name == BucketSessions {
+			cfg.TTL = SessionAge
 		}
 		if _, err := b.js.CreateOrUpdateKeyValue(ctx, cfg); err != nil {
 			return fmt.Errorf("ensure bucket %s: %w", k.Name, err)

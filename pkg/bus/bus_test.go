@@ -115,12 +115,24 @@ func TestPermanentErrorBecomesADeadLetterThatCanBeRetried(t *testing.T) {
 	if _, err := b.DeadLetter(t.Context(), "other", list[0].ID); !errors.Is(err, bus.ErrNoDeadLetter) {
 		t.Errorf("another workspace reads the dead letter: %v", err)
 	}
-	broken.Delete("bad")
+	first := list[0].FirstAt
+	if first.IsZero() || first.After(list[0].At.Add(time.Second)) {
+		t.Errorf("failed first at %s and last at %s", first, list[0].At)
+	}
 	j.wait(t, 2)
 	if err := b.RetryDeadLetter(t.Context(), workspace, list[0].ID); err != nil {
 		t.Fatal(err)
 	}
-	if seen := j.wait(t, 1); !strings.HasSuffix(seen[2], "bad") {
+	j.wait(t, 1)
+	_ = bustest.Await(t, letters)
+	if list, err = b.DeadLetters(t.Context(), workspace, "", 10); err != nil || len(list) != 1 || list[0].Attempts != 2 || !list[0].FirstAt.Equal(first) {
+		t.Fatalf("after a retry that failed: %+v, %v", list, err)
+	}
+	broken.Delete("bad")
+	if err := b.RetryDeadLetter(t.Context(), workspace, list[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	if seen := j.wait(t, 1); !strings.HasSuffix(seen[3], "bad") {
 		t.Errorf("saw %v", seen)
 	}
 	if list, _ := b.DeadLetters(t.Context(), workspace, "", 10); len(list) != 0 {

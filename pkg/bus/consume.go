@@ -205,7 +205,25 @@ type loop struct {
 	Consumer
 	bus    *Bus
 	handle Handler
-	worked time.Duration // since it last gave way
+	worked time.Duration        // since it last gave way
+	failed map[uint64]time.Time // when messages failed first, by sequence, since the loop began
+}
+
+// remembered bounds failed: a message that another process settles is never taken out.
+const remembered = 10_000
+
+// firstFailure notes that a message failed, and tells when it did so first.
+func (l *loop) firstFailure(p pending) time.Time {
+	if t, err := time.Parse(time.RFC3339Nano, p.raw.Headers().Get(headerFirst)); err == nil {
+		return t // it was a dead letter before
+	}
+	if l.failed == nil || len(l.failed) >= remembered {
+		l.failed = map[uint64]time.Time{}
+	}
+	if _, known := l.failed[p.Sequence]; !known {
+		l.failed[p.Sequence] = l.bus.now().UTC()
+	}
+	return l.failed[p.Sequence]
 }
 
 // fetch waits for a message, lets the batch fill for Linger, and takes what is there. It
@@ -292,6 +310,7 @@ func (l *loop) process(ctx context.Context, batch []pending) {
 		}
 		failed := 0
 		for failed < len(batch) && l.final(at(errs, failed), attempt) {
+			batch[failed].Attempt = attempt
 			l.settle(ctx, batch[failed], l.verdict(at(errs, failed), attempt))
 			failed++
 		}
@@ -306,6 +325,7 @@ func (l *loop) process(ctx context.Context, batch []pending) {
 				interrupt(batch)
 				return
 			}
+			l.firstFailure(batch[0])
 			l.bus.metrics.settled.WithLabelValues(l.Durable, "retry").Inc()
 			wait := backoffFor(attempt)
 			if d, ok := AfterOf(err); ok {
@@ -373,6 +393,7 @@ func (l *loop) settle(ctx context.Context, p pending, err error) {
 	}
 	switch {
 	case err == nil:
+		delete(l.failed, p.Sequence)
 		m.settled.WithLabelValues(l.Durable, "ok").Inc()
 		p.finish("ok")
 		l.bus.failures.forget(l.Durable, p.Sequence)
@@ -383,6 +404,7 @@ func (l *loop) settle(ctx context.Context, p pending, err error) {
 		p.finish("interrupted")
 		_ = p.raw.Nak()
 	case delayed:
+		l.firstFailure(p)
 		m.settled.WithLabelValues(l.Durable, "retry").Inc()
 		p.finish("retry")
 		l.report(p, p.raw.NakWithDelay(after))
@@ -391,13 +413,14 @@ func (l *loop) settle(ctx context.Context, p pending, err error) {
 	case !IsPermanent(err) && failed < l.Attempts:
 		l.again(p, backoffFor(failed), err)
 	default:
-		if derr := l.bus.bury(ctx, l.Durable, l.Stream, p, err); derr != nil {
+		if derr := l.bus.bury(ctx, l.Durable, l.Stream, p, l.firstFailure(p), err); derr != nil {
 			// Not recorded, so not given up: it comes again.
 			p.finish("retry")
 			l.bus.log.Error("dead letter not stored", "durable", l.Durable, "id", p.ID, "error", derr)
 			l.report(p, p.raw.NakWithDelay(backoffFor(p.Attempt)))
 			return
 		}
+		delete(l.failed, p.Sequence)
 		m.settled.WithLabelValues(l.Durable, "dead").Inc()
 		p.finish("dead")
 		l.bus.failures.forget(l.Durable, p.Sequence)
@@ -408,6 +431,7 @@ func (l *loop) settle(ctx context.Context, p pending, err error) {
 
 // again has a message delivered once more after a while.
 func (l *loop) again(p pending, wait time.Duration, err error) {
+	l.firstFailure(p)
 	l.bus.metrics.settled.WithLabelValues(l.Durable, "retry").Inc()
 	p.finish("retry")
 	l.bus.log.Warn("will try again", "durable", l.Durable, "type", p.Type, "id", p.ID, "attempt", p.Attempt, "wait", wait, "error", err)

@@ -26,7 +26,8 @@ type DeadLetter struct {
 	Stream    string    `json:"stream"`
 	Sequence  uint64    `json:"sequence"`
 	Subject   string    `json:"subject"`
-	At        time.Time `json:"at"`
+	FirstAt   time.Time `json:"first_failure,omitzero"` // of all attempts, those before a retry included
+	At        time.Time `json:"at"`                     // the last failure, when it was given up on
 	Body      []byte    `json:"body,omitempty"`
 }
 
@@ -35,6 +36,8 @@ const (
 	headerDurable   = "Durable"
 	headerReason    = "Reason"
 	headerAttempts  = "Attempts"
+	headerFirst     = "First-Failure"    // also of an event that was put back
+	headerEarlier   = "Earlier-Attempts" // of an event that was put back
 	headerStream    = "Original-Stream"
 	headerSequence  = "Original-Sequence"
 	headerSubject   = "Original-Subject"
@@ -42,7 +45,8 @@ const (
 	headerWorkspace = "Workspace"
 )
 
-func (b *Bus) bury(ctx context.Context, durable, stream string, p pending, reason error) error {
+func (b *Bus) bury(ctx context.Context, durable, stream string, p pending, first time.Time, reason error) error {
+	earlier, _ := strconv.Atoi(p.raw.Headers().Get(headerEarlier))
 	shard, workspace := "00", "unknown"
 	if p.Workspace != "" && ValidWorkspace(p.Workspace) {
 		shard, workspace = feedback.ShardToken(p.Workspace), p.Workspace
@@ -52,7 +56,8 @@ func (b *Bus) bury(ctx context.Context, durable, stream string, p pending, reaso
 	m.Header.Set(jetstream.MsgIDHeader, fmt.Sprintf("%s:%s:%d", durable, stream, p.Sequence))
 	m.Header.Set(headerDurable, durable)
 	m.Header.Set(headerReason, reason.Error())
-	m.Header.Set(headerAttempts, strconv.Itoa(p.Attempt))
+	m.Header.Set(headerAttempts, strconv.Itoa(earlier+p.Attempt))
+	m.Header.Set(headerFirst, first.Format(time.RFC3339Nano))
 	m.Header.Set(headerStream, stream)
 	m.Header.Set(headerSequence, strconv.FormatUint(p.Sequence, 10))
 	m.Header.Set(headerSubject, p.Subject)
@@ -134,6 +139,10 @@ func (b *Bus) RetryDeadLetter(ctx context.Context, workspace, id string) error {
 	m.Data = d.Body
 	m.Header.Set(jetstream.MsgIDHeader, "retry:"+d.ID)
 	m.Header.Set("Type", d.Type)
+	m.Header.Set(headerEarlier, strconv.Itoa(d.Attempts))
+	if !d.FirstAt.IsZero() {
+		m.Header.Set(headerFirst, d.FirstAt.Format(time.RFC3339Nano))
+	}
 	if _, err := b.js.PublishMsg(ctx, m); err != nil {
 		return fmt.Errorf("retry dead letter: %w", Unavailable(err))
 	}
@@ -170,11 +179,12 @@ func BuriedSequence(m jetstream.Msg) (uint64, bool) {
 func letter(m *jetstream.RawStreamMsg) DeadLetter {
 	attempts, _ := strconv.Atoi(m.Header.Get(headerAttempts))
 	seq, _ := strconv.ParseUint(m.Header.Get(headerSequence), 10, 64)
+	first, _ := time.Parse(time.RFC3339Nano, m.Header.Get(headerFirst)) // older ones have none
 	return DeadLetter{
 		ID: strconv.FormatUint(m.Sequence, 10), Workspace: m.Header.Get(headerWorkspace),
 		Durable: m.Header.Get(headerDurable), Reason: m.Header.Get(headerReason), Attempts: attempts,
 		Type: m.Header.Get(headerType), Stream: m.Header.Get(headerStream), Sequence: seq,
-		Subject: m.Header.Get(headerSubject), At: m.Time, Body: m.Data,
+		Subject: m.Header.Get(headerSubject), FirstAt: first, At: m.Time, Body: m.Data,
 	}
 }
 

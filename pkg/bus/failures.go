@@ -27,6 +27,9 @@ func place(durable string, sequence uint64) string { return fmt.Sprintf("%s/%d",
 func (f *failures) add(durable string, sequence uint64) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if len(f.of) >= remembered {
+		clear(f.of) // some then have more tries than they are promised
+	}
 	f.of[place(durable, sequence)]++
 	return f.of[place(durable, sequence)]
 }

@@ -55,6 +55,7 @@ var Buckets = []struct{ Name, Owner, Holds string }{
 	{BucketDecisions, "context-publisher", "people's decisions"},
 	{BucketCursors, "the service that polls", "how far a backfill or a rebuild has come"},
 	{BucketErasures, "ingestor", "which customers were erased until when, and the report that proves it"},
+	{BucketSessions, "context-publisher", "who is signed in at the page, by the hash of a cookie; for a week"},
 	{BucketSnapshots, "clusterer", "which snapshot of a workspace is the newest, by position"},
 }
 
@@ -67,6 +68,7 @@ const (
 	BucketDecisions = "decisions"
 	BucketCursors   = "cursors"
 	BucketErasures  = "erasures"
+	BucketSessions  = "sessions"
 	BucketSnapshots = "snapshots"
 )
 

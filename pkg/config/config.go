@@ -20,8 +20,33 @@ type Config struct {
 	NATS       NATS        `yaml:"nats"`
 	ClickHouse ClickHouse  `yaml:"clickhouse"`
 	SMTP       SMTP        `yaml:"smtp"`
+	SignIn     SignIn      `yaml:"sign_in"`
 	Traces     Traces      `yaml:"traces"`
 	Profiles   Profiles    `yaml:"profiles"`
+}
+
+// SignIn says how people sign in at the page besides by a workspace's token.
+type SignIn struct {
+	OIDC OIDC `yaml:"oidc"`
+}
+
+// OIDC is an OpenID provider. Its own settings need <public_url>/login/callback as the address
+// to come back to.
+type OIDC struct {
+	Name         string   `yaml:"name"`          // what the page calls it; default the issuer's host
+	Issuer       string   `yaml:"issuer"`        // address whose /.well-known/openid-configuration describes it; empty means none
+	ClientID     string   `yaml:"client_id"`     // as the provider knows us
+	ClientSecret Secret   `yaml:"client_secret"` // empty for a public client: PKCE is used in any case
+	Scopes       []string `yaml:"scopes"`        // asked for besides openid, email and profile
+	GroupsClaim  string   `yaml:"groups_claim"`  // claim that lists a person's groups; default groups
+}
+
+// Member is who an OpenID provider may vouch for, and what they may do; exactly one of Group
+// and Email is set. An e-mail address counts only where the provider has verified it.
+type Member struct {
+	Group  string   `yaml:"group"`
+	Email  string   `yaml:"email"`
+	Scopes []string `yaml:"scopes"` // read, decide, administer
 }
 
 // Traces says where spans go; nowhere by default.
@@ -49,10 +74,14 @@ type Workspace struct {
 	ID          string       `yaml:"id"`       // lower-case letters, digits, - and _
 	Timezone    string       `yaml:"timezone"` // IANA name; default UTC
 	APITokens   []Token      `yaml:"api_tokens"`
+	Members     []Member     `yaml:"members"` // people who sign in at the OpenID provider
 	Connections []Connection `yaml:"connections"`
 	Digest      Digest       `yaml:"digest"`
 	Rank        Rank         `yaml:"rank"`
 	Alerts      Alerts       `yaml:"alerts"`
+	// RetentionDays is how many days after its last word an item is erased, and how old an
+	// archived delivery may become; 0, the default, keeps everything.
+	RetentionDays int `yaml:"retention_days"`
 }
 
 // Alerts says who hears at once of bursts, spikes of severity and large accounts that speak of
@@ -117,6 +146,9 @@ type Connection struct {
 
 	// Bots lists ids of bots whose posts count as customers' words (slack).
 	Bots []string `yaml:"bots"`
+	// PerMinute is how many signed deliveries a minute are taken, a minute's worth at once; more
+	// are answered 429 with Retry-After. 0, the default, is no limit.
+	PerMinute int `yaml:"per_minute"`
 	// Capture lists emoji, without colons, whose reaction makes feedback of the message under
 	// it (slack, with a bot token).
 	Capture []string `yaml:"capture"`
@@ -214,8 +246,10 @@ type NATS struct {
 	Mode        string `yaml:"mode"` // embedded, or empty with url; default embedded
 	URL         string `yaml:"url"`
 	Credentials Secret `yaml:"credentials"` // path of a credentials file, as file:PATH
-	Replicas    int    `yaml:"replicas"`    // of streams; default 1
-	Listen      string `yaml:"listen"`      // embedded only: also serve NATS clients here; default nowhere
+	Username    string `yaml:"username"`    // instead of credentials, with a password
+	Password    Secret `yaml:"password"`
+	Replicas    int    `yaml:"replicas"` // of streams; default 1
+	Listen      string `yaml:"listen"`   // embedded only: also serve NATS clients here; default nowhere
 }
 
 // ClickHouse says where the store is.

@@ -141,6 +141,27 @@ func TestValidateReportsEveryMistake(t *testing.T) {
 	}
 }
 
+func TestSignIn(t *testing.T) {
+	environment(t)
+	text := strings.Replace(example, "    digest:", `    members:
+      - {group: product, scopes: [read, decide]}
+      - {email: boss@acme.example, scopes: [administer]}
+    digest:`, 1) + "sign_in:\n  oidc: {issuer: \"https://id.example\", client_id: throughline}\n"
+	c, err := Load(write(t, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := c.Workspaces[0].Members; len(m) != 2 || m[0].Group != "product" || m[1].Scopes[0] != "administer" || c.SignIn.OIDC.GroupsClaim != "groups" {
+		t.Errorf("%+v, %+v", m, c.SignIn)
+	}
+	_, err = Load(write(t, strings.NewReplacer("client_id: throughline", "name: x", "https://id.example", "id.example", "group: product,", "", "scopes: [administer]", "scopes: [ingest]").Replace(text)))
+	for _, want := range []string{"sign_in.oidc.issuer", "sign_in.oidc.client_id", "workspaces[0].members[0]", "workspaces[0].members[1].scopes"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s is not reported in: %v", want, err)
+		}
+	}
+}
+
 func TestRankOfAWorkspace(t *testing.T) {
 	t.Setenv("THROUGHLINE_WORKSPACES_0_RANK_WEIGHTS_CHURN", "0.8")
 	file := filepath.Join(t.TempDir(), "throughline.yaml")

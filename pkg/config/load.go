@@ -223,6 +223,7 @@ func (c *Config) defaults() {
 		c.NATS.Replicas = 1
 	}
 	def(&c.SMTP.TLS, "starttls")
+	def(&c.SignIn.OIDC.GroupsClaim, "groups")
 	if c.Traces.Ratio == 0 {
 		c.Traces.Ratio = 1
 	}

@@ -55,6 +55,9 @@ func (c Config) Validate() error {
 	if (c.NATS.Mode == "embedded") == (c.NATS.URL != "") {
 		v.add("nats", "give either mode: embedded or a url")
 	}
+	if (c.NATS.Username == "") != (c.NATS.Password.Value() == "") || c.NATS.Username != "" && c.NATS.Credentials.Value() != "" {
+		v.add("nats.username", "goes with password, and without credentials")
+	}
 	if (c.ClickHouse.Mode == "embedded") == (len(c.ClickHouse.Addr) > 0) {
 		v.add("clickhouse", "give either mode: embedded or addr")
 	}
@@ -69,6 +72,10 @@ func (c Config) Validate() error {
 		if _, err := mail.ParseAddress(c.SMTP.From); err != nil {
 			v.add("smtp.from", "must be the address that digests come from")
 		}
+	}
+	v.url("sign_in.oidc.issuer", c.SignIn.OIDC.Issuer)
+	if c.SignIn.OIDC.Issuer != "" && c.SignIn.OIDC.ClientID == "" {
+		v.add("sign_in.oidc.client_id", "is required with an issuer")
 	}
 	v.url("traces.endpoint", c.Traces.Endpoint)
 	if !(c.Traces.Ratio > 0 && c.Traces.Ratio <= 1) {
@@ -105,6 +112,15 @@ func (c Config) Validate() error {
 				v.oneOf(at+".scopes", s, scopes...)
 			}
 		}
+		for j, m := range w.Members {
+			at := fmt.Sprintf("%s.members[%d]", at, j)
+			if (m.Group != "") == (m.Email != "") {
+				v.add(at, "give either group or email")
+			}
+			for _, s := range m.Scopes {
+				v.oneOf(at+".scopes", s, "read", "decide", "administer")
+			}
+		}
 		for j, k := range w.Connections {
 			at := fmt.Sprintf("%s.connections[%d]", at, j)
 			v.id(at+".id", k.ID, connections)
@@ -113,6 +129,9 @@ func (c Config) Validate() error {
 			}
 			v.oneOf(at+".type", k.Type, connectionTypes...)
 			v.url(at+".base_url", k.BaseURL)
+			if k.PerMinute < 0 {
+				v.add(at+".per_minute", "must be 0, no limit, or more")
+			}
 		}
 		for j, to := range w.Alerts.To {
 			at := fmt.Sprintf("%s.alerts.to[%d]", at, j)
@@ -127,6 +146,9 @@ func (c Config) Validate() error {
 					v.add(at+".webhook", "needs a url and a secret, as env:NAME or file:PATH")
 				}
 			}
+		}
+		if w.RetentionDays < 0 {
+			v.add(at+".retention_days", "must be 0, for ever, or more")
 		}
 		for _, name := range slices.Sorted(maps.Keys(w.Rank.Weights)) {
 			v.oneOf(at+".rank.weights", name, "reach", "worth", "severity", "momentum", "churn")

@@ -83,6 +83,9 @@ func DialNATS(c config.NATS, log *slog.Logger) (*nats.Conn, error) {
 	if c.Credentials.Value() != "" {
 		opts = append(opts, nats.UserCredentialBytes([]byte(c.Credentials.Value())))
 	}
+	if c.Username != "" {
+		opts = append(opts, nats.UserInfo(c.Username, c.Password.Value()))
+	}
 	nc, err := nats.Connect(c.URL, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)

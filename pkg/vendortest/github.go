@@ -69,6 +69,7 @@ func NewGitHub(o GitHubOptions) *GitHub {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /user", g.user)
 	mux.HandleFunc("POST /graphql", g.viewer)
+	mux.HandleFunc("GET /issues", g.list)
 	const issues = "/repos/{owner}/{repo}/issues/"
 	mux.HandleFunc("GET "+issues+"{number}", g.onIssue(g.getIssue))
 	mux.HandleFunc(issues+"{a}/{b}", g.comments)
@@ -277,7 +278,37 @@ func (g *GitHub) viewer(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"data": map[string]any{"viewer": map[string]any{"login": g.opts.Login, "databaseId": githubBotID}}})
 }
 
+// list answers the issues of all repositories that changed since, oldest change first.
+func (g *GitHub) list(w http.ResponseWriter, r *http.Request) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	q := r.URL.Query()
+	since, err := time.Parse(time.RFC3339, q.Get("since"))
+	if err != nil || q.Get("filter") != "all" || q.Get("state") != "all" || q.Get("sort") != "updated" || q.Get("direction") != "asc" {
+		githubError(w, http.StatusUnprocessableEntity, "Validation Failed")
+		return
+	}
+	per, _ := strconv.Atoi(q.Get("per_page"))
+	page, _ := strconv.Atoi(q.Get("page"))
+	found := []*githubIssue{}
+	for _, i := range g.issues {
+		if !i.updated.Before(since) {
+			found = append(found, i)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b *githubIssue) int { return a.updated.Compare(b.updated) })
+	out := []any{}
+	for k := (max(page, 1) - 1) * per; k < len(found) && len(out) < per; k++ {
+		out = append(out, g.value(found[k]))
+	}
+	writeJSON(w, http.StatusOK, out)
+}
+
 func (g *GitHub) getIssue(w http.ResponseWriter, _ *http.Request, i *githubIssue) {
+	writeJSON(w, http.StatusOK, g.value(i))
+}
+
+func (g *GitHub) value(i *githubIssue) map[string]any {
 	repo, number, _ := strings.Cut(i.Key, "#")
 	n, _ := strconv.ParseInt(number, 10, 64)
 	labels := []any{}
@@ -288,11 +319,11 @@ func (g *GitHub) getIssue(w http.ResponseWriter, _ *http.Request, i *githubIssue
 	if i.Body != "" {
 		body = i.Body
 	}
-	writeJSON(w, http.StatusOK, map[string]any{
+	return map[string]any{
 		"id": i.id, "number": n, "title": i.Title, "body": body, "state": i.State, "state_reason": nil, "labels": labels, "assignee": nil,
 		"html_url": githubPage(i.Key), "repository_url": "https://api.github.com/repos/" + repo, "comments": len(i.comments),
 		"created_at": i.created.UTC().Format(time.RFC3339), "updated_at": i.updated.UTC().Format(time.RFC3339),
-	})
+	}
 }
 
 func (g *GitHub) listComments(w http.ResponseWriter, r *http.Request, i *githubIssue) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,6 +73,7 @@ func NewJira(o JiraOptions) *Jira {
 	j := &Jira{opts: o, nextID: 10000}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /rest/api/3/myself", j.myself)
+	mux.HandleFunc("GET /rest/api/2/search/jql", j.search)
 	mux.HandleFunc("GET /rest/api/3/issue/{key}", j.onIssue(j.getIssue))
 	mux.HandleFunc("GET /rest/api/3/issue/{key}/comment", j.onIssue(j.listComments))
 	mux.HandleFunc("POST /rest/api/3/issue/{key}/comment", j.onIssue(j.addComment))
@@ -258,6 +260,40 @@ func (j *Jira) onComment(do func(http.ResponseWriter, *http.Request, *jiraIssue,
 func (j *Jira) myself(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"accountId": j.opts.AccountID, "accountType": "atlassian", "displayName": "Throughline", "active": true})
 }
+
+// search answers the second version of the API, whose descriptions are text, with the issues
+// that changed since, ten on a page.
+func (j *Jira) search(w http.ResponseWriter, r *http.Request) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var since time.Time
+	if m := jqlSince.FindStringSubmatch(r.URL.Query().Get("jql")); m != nil {
+		since, _ = time.Parse("2006/01/02 15:04", m[1])
+	} else {
+		jiraError(w, http.StatusBadRequest, "Unbounded JQL queries are not allowed here.")
+		return
+	}
+	start, _ := strconv.Atoi(r.URL.Query().Get("nextPageToken"))
+	var found []any
+	for _, i := range j.issues {
+		if !i.updated.Before(since) {
+			project, _, _ := strings.Cut(i.Key, "-")
+			found = append(found, map[string]any{"id": i.id, "key": i.Key, "self": "https://acme.example/rest/api/2/issue/" + i.id, "fields": map[string]any{
+				"summary": i.Summary, "description": i.Description, "labels": append([]string{}, i.Labels...), "assignee": nil, "security": nil,
+				"created": i.created.Format(jiraTime), "updated": i.updated.Format(jiraTime), "project": map[string]any{"key": project},
+				"status": map[string]any{"name": i.Status, "statusCategory": map[string]any{"key": i.Category}},
+			}})
+		}
+	}
+	end := min(len(found), start+10)
+	out := map[string]any{"issues": found[min(start, end):end], "isLast": end == len(found)}
+	if end < len(found) {
+		out["nextPageToken"] = strconv.Itoa(end)
+	}
+	writeJSON(w, http.StatusOK, out)
+}
+
+var jqlSince = regexp.MustCompile(`^updated >= "([0-9/]{10} [0-9:]{5})" ORDER BY updated ASC$`)
 
 func (j *Jira) getIssue(w http.ResponseWriter, r *http.Request, i *jiraIssue) {
 	var description any

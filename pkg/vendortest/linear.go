@@ -334,6 +334,8 @@ func (l *Linear) resolve(name string, args map[string]any) (any, error) {
 			return nil, notFound("Issue")
 		}
 		return l.issueValue(i), nil
+	case "issues":
+		return l.changed(args), nil
 	case "comment":
 		i, c := l.comment(id)
 		if c == nil {
@@ -419,11 +421,37 @@ func (l *Linear) issueValue(i *linearIssue) map[string]any {
 	if i.Description != "" {
 		description = i.Description
 	}
+	team, _, _ := strings.Cut(i.Key, "-")
 	return map[string]any{
-		"id": i.id, "identifier": i.Key, "title": i.Title, "description": description, "url": linearPage(i),
+		"team": map[string]any{"id": "team-" + team, "key": team}, "archivedAt": nil, "id": i.id, "identifier": i.Key, "title": i.Title, "description": description, "url": linearPage(i),
 		"createdAt": i.created.UTC().Format(time.RFC3339Nano), "updatedAt": i.updated.UTC().Format(time.RFC3339Nano),
 		"comments": connection(i.comments), "state": map[string]any{"id": "state", "name": i.State, "type": i.StateType}, "assignee": nil, "labels": map[string]any{"nodes": labels},
 	}
+}
+
+// changed are the issues that changed since, in pages.
+func (l *Linear) changed(args map[string]any) map[string]any {
+	filter, _ := args["filter"].(map[string]any)
+	updated, _ := filter["updatedAt"].(map[string]any)
+	text, _ := updated["gte"].(string)
+	since, _ := time.Parse(time.RFC3339, text)
+	start := 0
+	if after, ok := args["after"].(string); ok {
+		start = 1 + slices.IndexFunc(l.issues, func(i *linearIssue) bool { return i.id == after })
+	}
+	const perPage = 10
+	nodes, cursor, more := []map[string]any{}, "", false
+	for _, i := range l.issues[start:] {
+		if i.updated.Before(since) {
+			continue
+		}
+		if len(nodes) == perPage {
+			more = true
+			break
+		}
+		nodes, cursor = append(nodes, l.issueValue(i)), i.id
+	}
+	return map[string]any{"nodes": nodes, "pageInfo": map[string]any{"hasNextPage": more, "endCursor": cursor}}
 }
 
 func (l *Linear) commentValue(i *linearIssue, c *LinearComment) map[string]any {

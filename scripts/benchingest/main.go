@@ -9,6 +9,8 @@
 // The load is closed: so many connections, each sending signed 2 KB Slack webhooks one
 // after another, every body and id another. CPU is that of the processes measured, without
 // the generator's.
+//
+// It also watches memory under a steady load (-flat) and imports a file of many rows (-rows).
 package main
 
 import (
@@ -46,12 +48,16 @@ func main() {
 	span := flag.Duration("for", 10*time.Second, "length of a turn")
 	connections := flag.Int("connections", 64, "connections that send")
 	flat := flag.Duration("flat", 0, "instead of turns, load throughline for so long and print its memory each half minute")
+	rows := flag.Int("rows", 0, "instead of turns, import a file of so many rows")
 	rate := flag.Float64("rate", 1000, "with -flat, requests a second")
 	flag.Parse()
-	err := error(nil)
-	if *flat > 0 {
+	var err error
+	switch {
+	case *rows > 0:
+		err = runRows(*throughline, *rows)
+	case *flat > 0:
 		err = runFlat(*throughline, *flat, *rate, *connections)
-	} else {
+	default:
 		err = run(*throughline, *peer, *rounds, *span, *connections)
 	}
 	if err != nil {
@@ -153,7 +159,7 @@ func launch(match string, env []string, name string, args ...string) (*exec.Cmd,
 
 func startOurs(binary, dir string) (*contender, error) {
 	config := filepath.Join(dir, "throughline.yaml")
-	text := "workspaces: [{id: bench, api_tokens: [{name: bench, token: \"env:BENCH_TOKEN\", scopes: [read]}], connections: [{id: bench-slack, type: slack, signing_secret: \"env:BENCH_SECRET\"}]}]\n"
+	text := "workspaces: [{id: bench, api_tokens: [{name: bench, token: \"env:BENCH_TOKEN\", scopes: [read, ingest]}], connections: [{id: bench-slack, type: slack, signing_secret: \"env:BENCH_SECRET\"}]}]\n"
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

@@ -128,3 +128,32 @@ func TestTheEngineThatIsTestedIsTheOneThatIsInstalled(t *testing.T) {
 		}
 	}
 }
+
+// The image is built from files that are there: nobody builds it where this is made.
+func TestTheImageCopiesWhatIsThere(t *testing.T) {
+	t.Parallel()
+	const file = "deploy/docker/Dockerfile"
+	stages, copies := map[string]bool{}, 0
+	for line := range strings.Lines(read(t, file)) {
+		f := strings.Fields(line)
+		switch {
+		case len(f) >= 4 && f[0] == "FROM" && f[2] == "AS":
+			stages[f[3]] = true
+			if !strings.Contains(f[1], ":") && !stages[f[1]] {
+				t.Errorf("%s starts from %s, which is no stage above it and has no version", file, f[1])
+			}
+		case len(f) >= 3 && f[0] == "COPY":
+			copies++
+			if from, ok := strings.CutPrefix(f[1], "--from="); ok {
+				if !stages[from] {
+					t.Errorf("%s copies from %s, which is no stage above it", file, from)
+				}
+			} else if f[1] != "." && !exists(t, f[1]) {
+				t.Errorf("%s copies %s, which is not there", file, f[1])
+			}
+		}
+	}
+	if copies < 5 || !stages["services"] || !stages["standalone"] {
+		t.Errorf("found %d copies and the stages %v", copies, stages)
+	}
+}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/feedback"
+	"github.com/throughline-dev/throughline/services/clusterer/internal/burst"
 	"github.com/throughline-dev/throughline/services/clusterer/internal/evaluation"
 	"github.com/throughline-dev/throughline/services/clusterer/internal/world"
 )
@@ -24,6 +25,14 @@ type BurstReport struct {
 	// Visible is how many bursts had four signals of three accounts within six hours: the
 	// others cannot be told from chance by then, by anybody.
 	Visible int `json:"visible_within_6h"`
+	BurstFinding
+	// Perfect is what the same test finds whose neighbours are those of the same label: with
+	// clusters that have no mistakes.
+	Perfect BurstFinding `json:"with_perfect_clusters"`
+}
+
+// BurstFinding is what was found of planted bursts.
+type BurstFinding struct {
 	// Found and Early are how many were alerted of at all, and within six hours of their
 	// beginning.
 	Found int `json:"found"`
@@ -112,35 +121,8 @@ func EvalBurst(ctx context.Context, r, key io.Reader, embedder evaluation.Embedd
 			}
 		}
 	}
-	found := map[int]time.Duration{}
-	for i := range alerts {
-		a := &alerts[i]
-		for k, b := range planted {
-			end := b.Start.Add(time.Duration(b.Hours * float64(time.Hour)))
-			if a.Label != b.Label || a.At.Before(b.Start) || a.At.After(end.Add(slack)) {
-				continue
-			}
-			a.Burst = true
-			if _, known := found[k]; !known {
-				found[k] = a.At.Sub(b.Start)
-			}
-		}
-		if a.Burst {
-			report.Precision += 1 / float64(len(alerts))
-		}
-	}
-	report.Alerts, report.Found = len(alerts), len(found)
-	var delays []float64
-	for _, d := range found {
-		delays = append(delays, d.Hours())
-		if d <= 6*time.Hour {
-			report.Early++
-		}
-	}
-	slices.Sort(delays)
-	if len(delays) > 0 {
-		report.MedianDelay = delays[len(delays)/2]
-	}
+	report.BurstFinding = compared(alerts, planted)
+	report.Perfect = perfect(lines, planted)
 	for _, b := range planted {
 		said, who := 0, map[string]bool{}
 		for _, l := range lines {
@@ -160,6 +142,62 @@ func EvalBurst(ctx context.Context, r, key io.Reader, embedder evaluation.Embedd
 		}
 	}
 	return report, nil
+}
+
+// compared says of each alert whether it is of a burst, and sums up.
+func compared(alerts []Alerted, planted []burstKey) BurstFinding {
+	f := BurstFinding{Alerts: len(alerts)}
+	found := map[int]time.Duration{}
+	for i := range alerts {
+		a := &alerts[i]
+		for k, b := range planted {
+			end := b.Start.Add(time.Duration(b.Hours * float64(time.Hour)))
+			if a.Label != b.Label || a.At.Before(b.Start) || a.At.After(end.Add(slack)) {
+				continue
+			}
+			a.Burst = true
+			if _, known := found[k]; !known {
+				found[k] = a.At.Sub(b.Start)
+			}
+		}
+		if a.Burst {
+			f.Precision += 1 / float64(len(alerts))
+		}
+	}
+	f.Found = len(found)
+	var delays []float64
+	for _, d := range found {
+		delays = append(delays, d.Hours())
+		if d <= 6*time.Hour {
+			f.Early++
+		}
+	}
+	slices.Sort(delays)
+	if len(delays) > 0 {
+		f.MedianDelay = delays[len(delays)/2]
+	}
+	return f
+}
+
+// perfect asks the test of bursts among the signals of the same label, the newest first, and
+// tells nothing more of a label for a day after an alert.
+func perfect(lines []burstLine, planted []burstKey) BurstFinding {
+	var alerts []Alerted
+	said := map[string][]burst.Sighting{}
+	told := map[string]time.Time{}
+	for n, l := range lines {
+		me := burst.Sighting{Signal: l.ID, Person: l.ID, Who: l.Account, At: l.Time}
+		share := func(window time.Duration) float64 {
+			from, _ := slices.BinarySearchFunc(lines[:n], l.Time.Add(-window), func(o burstLine, t time.Time) int { return o.Time.Compare(t) })
+			return float64(n-from) / float64(max(n, 1))
+		}
+		if a, is := burst.Default().Test(me, said[l.Label], share); is && l.Time.Sub(told[l.Label]) > 24*time.Hour {
+			told[l.Label] = l.Time
+			alerts = append(alerts, Alerted{At: l.Time, Label: l.Label, Signals: a.Signals})
+		}
+		said[l.Label] = slices.Insert(said[l.Label], 0, me)
+	}
+	return compared(alerts, planted)
 }
 
 // majority is the label that most signals have; the first in order where equal.

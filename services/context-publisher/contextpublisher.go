@@ -22,6 +22,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/throughline-dev/throughline/pkg/access"
+	"github.com/throughline-dev/throughline/pkg/access/audit"
+	"github.com/throughline-dev/throughline/pkg/access/session"
 	"github.com/throughline-dev/throughline/pkg/bus"
 	"github.com/throughline-dev/throughline/pkg/config"
 	"github.com/throughline-dev/throughline/pkg/embed"
@@ -32,6 +34,7 @@ import (
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/digest"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/mailpost"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/mcpserver"
+	"github.com/throughline-dev/throughline/services/context-publisher/internal/openid"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/page"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/publish"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/read"
@@ -45,7 +48,8 @@ import (
 // brief (0 means 30 s), Budget the tokens of a brief (0 means 4,000).
 type Config struct {
 	Workspaces []config.Workspace
-	SMTP       config.SMTP // where digests by e-mail are handed in; without Addr none are sent
+	SMTP       config.SMTP   // where digests by e-mail are handed in; without Addr none are sent
+	SignIn     config.SignIn // how people sign in at the page besides by token; the zero value is not at all
 	PublicURL  string
 	Gather     time.Duration
 	Budget     int
@@ -136,13 +140,18 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	keyring := access.NewKeyring(c.Workspaces)
+	sessions := session.New(d.Bus, d.Now, rand.Reader)
+	keyring := access.NewKeyring(c.Workspaces).With(sessions, audit.New(d.Store, d.Logger, d.Now))
+	var provider *openid.Provider
+	if c.SignIn.OIDC.Issuer != "" {
+		provider = openid.New(c.SignIn.OIDC, c.PublicURL, d.Transport, d.Now)
+	}
 	open := api.Local(reader, decider, desk, d.Now)
 	s.hub = api.NewHub(ids, watch.New(d.Bus).Watch)
 	s.api = api.New(api.Options{Keyring: keyring, Open: open, Hub: s.hub, Logger: d.Logger, Now: d.Now, Random: rand.Reader, KeepAlive: keepAlive})
 	s.mcp = mcpserver.NewHTTP(mcpserver.Options{Keyring: keyring, Workspaces: ids, Open: open, Hub: s.hub, Logger: d.Logger, Random: rand.Reader,
 		Version: c.Version, SessionTimeout: sessionTimeout, KeepAlive: keepAlive, PublicURL: c.PublicURL, Pace: mcpserver.Pace{PerSecond: 50, Burst: 200}})
-	if s.page, err = page.New(page.Options{Keyring: keyring, Open: open, Desk: reader, Logger: d.Logger, Now: d.Now, Random: rand.Reader}); err != nil {
+	if s.page, err = page.New(page.Options{Keyring: keyring, Sessions: sessions, OpenID: provider, Open: open, Desk: reader, Logger: d.Logger, Now: d.Now, Random: rand.Reader}); err != nil {
 		return nil, err
 	}
 	return s, nil

@@ -8,7 +8,9 @@
 package ingestor
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,6 +23,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/throughline-dev/throughline/pkg/access"
+	"github.com/throughline-dev/throughline/pkg/access/audit"
+	"github.com/throughline-dev/throughline/pkg/access/session"
 	"github.com/throughline-dev/throughline/pkg/bus"
 	"github.com/throughline-dev/throughline/pkg/config"
 	"github.com/throughline-dev/throughline/pkg/store"
@@ -29,10 +33,12 @@ import (
 	"github.com/throughline-dev/throughline/services/ingestor/internal/backfill"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/decode"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/erase"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/export"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/intake"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/lookup"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/plain"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/replay"
+	"github.com/throughline-dev/throughline/services/ingestor/internal/retention"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/slackapi"
 )
 
@@ -49,6 +55,8 @@ type Config struct {
 	// MaxBody is the most bytes of one webhook. 0 means 1 MiB, and 2.5 MiB for github and email. It
 	// is lowered to what the event log takes as one message.
 	MaxBody int64
+	// RetentionEvery is the pause between looks for what is too old. 0 means a minute.
+	RetentionEvery time.Duration
 }
 
 // Deps is what the service works with. All of it but Wait is required.
@@ -72,9 +80,12 @@ type Service struct {
 	erasures    erase.API
 	backfills   backfill.API
 	replays     replay.API
+	exports     export.API
 	workspaces  map[string]string // of the connections
 	connections map[string]config.Connection
 	outcomes    *prometheus.CounterVec
+	retention   map[string]int // days that workspaces keep what is said
+	looks       time.Duration
 }
 
 // New validates and prepares; it starts nothing and talks to nobody. It fails on missing
@@ -94,15 +105,20 @@ func New(c Config, d Deps) (*Service, error) {
 	if err := d.Registerer.Register(s.outcomes); err != nil {
 		return nil, fmt.Errorf("prepare ingestor: register metrics: %w", err)
 	}
+	s.retention, s.looks = map[string]int{}, cmp.Or(c.RetentionEvery, time.Minute)
 	for _, w := range c.Workspaces {
+		if w.RetentionDays > 0 {
+			s.retention[w.ID] = w.RetentionDays
+		}
 		for _, k := range w.Connections {
 			s.connections[k.ID], s.workspaces[k.ID] = k, w.ID
 		}
 	}
-	keyring := access.NewKeyring(c.Workspaces)
+	keyring := access.NewKeyring(c.Workspaces).With(session.New(d.Bus, d.Now, rand.Reader), audit.New(d.Store, d.Logger, d.Now))
 	s.erasures = erase.API{Bus: d.Bus, Keyring: keyring, Logger: d.Logger}
 	s.backfills = backfill.API{Bus: d.Bus, Keyring: keyring, Workspaces: s.workspaces, Now: d.Now, Logger: d.Logger}
 	s.replays = replay.API{Bus: d.Bus, Keyring: keyring, Now: d.Now, Logger: d.Logger}
+	s.exports = export.API{Store: d.Store, Keyring: keyring, Logger: d.Logger}
 	s.intake, err = intake.New(intake.Options{
 		Workspaces: c.Workspaces, Keyring: keyring, Appender: d.Appender, Bus: d.Bus, Store: d.Store,
 		Metrics: metrics, Logger: d.Logger, Now: d.Now,
@@ -114,13 +130,14 @@ func New(c Config, d Deps) (*Service, error) {
 	return s, nil
 }
 
-// Register adds the service's routes: /webhooks/{connection}, and under /v1 feedback,
-// customers, accounts, connections and dead-letters as far as they are the ingestor's.
+// Register adds the service's routes: /webhooks/{connection}, and under /v1 feedback, customers,
+// accounts, connections, dead-letters, replay and export as far as they are the ingestor's.
 func (s *Service) Register(mux *http.ServeMux) {
 	s.intake.Register(mux)
 	s.erasures.Register(mux)
 	s.backfills.Register(mux)
 	s.replays.Register(mux)
+	s.exports.Register(mux)
 }
 
 // Run decodes and archives deliveries until ctx ends, which is not an error. The streams
@@ -132,6 +149,9 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return s.alone(ctx, "ingestor-erase", s.erase) })
 	g.Go(func() error { return s.alone(ctx, "ingestor-backfill", s.backfill) })
 	g.Go(func() error { return s.alone(ctx, "ingestor-replay", s.replay) })
+	if len(s.retention) > 0 {
+		g.Go(func() error { return s.alone(ctx, "ingestor-retention", s.expire) })
+	}
 	if slices.ContainsFunc(slices.Collect(maps.Values(s.connections)), lookup.Takes) {
 		g.Go(func() error { return s.alone(ctx, bus.IngestorLookup, s.lookup) })
 	}
@@ -207,9 +227,14 @@ func (s *Service) erase(ctx context.Context, _ *bus.Lease) error {
 	return e.Run(ctx)
 }
 
+func (s *Service) expire(ctx context.Context, _ *bus.Lease) error {
+	r := &retention.Runner{Bus: s.deps.Bus, Store: s.deps.Store, Appender: s.deps.Appender, Days: s.retention, Every: s.looks, Now: s.deps.Now, Logger: s.deps.Logger}
+	return r.Run(ctx)
+}
+
 func (s *Service) backfill(ctx context.Context, _ *bus.Lease) error {
 	r := &backfill.Runner{
-		Bus: s.deps.Bus, Appender: s.deps.Appender, Connections: s.connections, Workspaces: s.workspaces, Decode: decode.Changes,
+		Bus: s.deps.Bus, Appender: s.deps.Appender, Store: s.deps.Store, Connections: s.connections, Workspaces: s.workspaces, Decode: decode.Changes,
 		HTTP: &http.Client{Timeout: time.Minute}, Wait: s.deps.Wait, Now: s.deps.Now, Logger: s.deps.Logger,
 	}
 	return r.Run(ctx)

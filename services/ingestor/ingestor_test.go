@@ -452,6 +452,32 @@ func TestTooMuchInFlightIsTurnedAwayBeforeItIsRead(t *testing.T) {
 	}
 }
 
+// A connection's limit turns away what is too much, and says when to come again; what is not
+// signed does not count, and other connections do not notice.
+func TestAConnectionsRateIsLimited(t *testing.T) {
+	t.Parallel()
+	h := start(t, func(c *ingestor.Config, _ *ingestor.Deps) { c.Workspaces[0].Connections[0].PerMinute = 3 })
+	body := func(i int) []byte { return []byte(slackMessage(fmt.Sprint("words ", i), "")) }
+	for i := range 5 {
+		if a := h.post("slack", body(i), map[string]string{"X-Slack-Signature": "v0=00"}); a.status != http.StatusUnauthorized {
+			t.Errorf("unsigned: %d", a.status)
+		}
+	}
+	for i := range 5 {
+		a := h.post("slack", body(i), nil)
+		if limited := i >= 3; limited != (a.status == http.StatusTooManyRequests) || limited && a.header.Get("Retry-After") != "20" {
+			t.Errorf("delivery %d: %d, Retry-After %q", i, a.status, a.header.Get("Retry-After"))
+		}
+	}
+	h.accepted("intercom", intercomReply("hello", 1790000002))
+	if n := h.counted("throughline_ingestor_refused_total", "slack", "rate limited"); n != 2 {
+		t.Errorf("%v counted", n)
+	}
+	if a := h.api(http.MethodGet, "/v1/connections", ""); !strings.Contains(a.body, `"rate limited":2`) {
+		t.Errorf("nobody is told: %s", a.body)
+	}
+}
+
 func TestTheExamplesOfTheSchemas(t *testing.T) {
 	t.Parallel()
 	for _, typ := range own {

@@ -137,7 +137,7 @@ func Services(p *process.Process) ([]process.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	cp, err := contextpublisher.New(contextpublisher.Config{Workspaces: p.Config.Workspaces, SMTP: p.Config.SMTP, PublicURL: p.Config.PublicURL}, contextpublisher.Deps{
+	cp, err := contextpublisher.New(contextpublisher.Config{Workspaces: p.Config.Workspaces, SMTP: p.Config.SMTP, SignIn: p.Config.SignIn, PublicURL: p.Config.PublicURL}, contextpublisher.Deps{
 		Bus: p.Bus, Store: p.Store, Embedder: embedder, Logger: p.Logger.With("service", "context-publisher"), Registerer: p.Registry, Now: time.Now, Holder: p.Holder,
 	})
 	if err != nil {

@@ -170,8 +170,8 @@ func TestAgentsAndHostileWords(t *testing.T) {
 	if n < 3 {
 		t.Errorf("only %d hostile texts are shown anywhere, so that this shows little", n)
 	}
-	for _, bad := range []string{"<script>", "<img src=x", "<svg", "<iframe", "javascript:", "obeyed()"} {
-		if strings.Contains(strings.ReplaceAll(page, `<script src="/assets/`, ""), bad) {
+	for _, bad := range []string{`<script>`, `<img src=x`, `<iframe`, `(?i)<[a-z][^<>]*=\s*["']?\s*javascript:`, `(?i)<[a-z][^<>]*\son[a-z]+\s*=`} {
+		if regexp.MustCompile(bad).MatchString(page) {
 			t.Errorf("the page has %s", bad)
 		}
 	}
@@ -274,14 +274,14 @@ func (s *shape) digest(t *testing.T, format string) string {
 	return string(out)
 }
 
-// page reads a page as a signed-in browser does.
+// page reads a page.
 func (s *shape) page(t *testing.T, path string) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.AddCookie(&http.Cookie{Name: "throughline_session", Value: demo.Secrets["DEMO_TOKEN"]})
+	r.Header.Set("Authorization", "Bearer "+demo.Secrets["DEMO_TOKEN"])
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)

@@ -14,10 +14,12 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	spans "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/throughline-dev/throughline/pkg/bus"
 	"github.com/throughline-dev/throughline/services/standalone/internal/demo"
 )
 
@@ -290,4 +292,44 @@ func TestOperatorsSeeWhatHappens(t *testing.T) {
 		}
 		return len(rules.Data.Groups) > 0
 	})
+}
+
+// With the users of deploy/compose/nats.conf a service publishes to the stages that it owns in
+// the topology, and to no other; the ingestor, which puts dead letters back, to all of them.
+func TestServicesMayPublishWhatTheyOwn(t *testing.T) {
+	t.Parallel()
+	users := []string{"ingestor", "classifier", "clusterer", "context-publisher"}
+	var passwords []string
+	for _, u := range append([]string{"admin"}, users...) {
+		passwords = append(passwords, "NATS_"+strings.ToUpper(strings.ReplaceAll(u, "-", "_"))+"_PASSWORD=of-"+u)
+	}
+	_, address := run(t, passwords, `Listening for client connections on (\S+)`, natsServer(t), "-c", natsConfiguration(t))
+	for _, user := range users {
+		nc, err := nats.Connect("nats://"+address, nats.UserInfo(user, "of-"+user))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(nc.Close)
+		for _, stream := range bus.Topology {
+			for _, subject := range stream.Subjects {
+				stage, _, _ := strings.Cut(subject, ".")
+				may := user == "ingestor" || stream.Owner == "every service"
+				for owner := range strings.SplitSeq(stream.Owner, "; ") {
+					name, of, limited := strings.Cut(owner, " (")
+					of, _, _ = strings.Cut(of, ")")
+					may = may || name == user && (!limited && stage != "decisions" || strings.HasPrefix(of, stage))
+				}
+				before := nc.LastError()
+				if err := nc.Publish(stage+".05.demo.x", nil); err != nil {
+					t.Fatal(err)
+				}
+				if err := nc.Flush(); err != nil { // a refusal has come when this is answered
+					t.Fatal(err)
+				}
+				if got := nc.LastError() == before; got != may {
+					t.Errorf("%s publishing to %s: allowed is %v, and should be %v", user, stage, got, may)
+				}
+			}
+		}
+	}
 }

@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -186,12 +187,25 @@ func configuration(t *testing.T) string {
 	return file
 }
 
-// natsConfiguration is what the guides tell to set for one server: a synced JetStream.
+// natsConfiguration is the one of deploy/compose, its users and their rights included, with a
+// free port of this machine and a folder of the test's.
 func natsConfiguration(t *testing.T) string {
 	t.Helper()
+	b, err := os.ReadFile(filepath.Join("..", "..", "..", "deploy", "compose", "nats.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "nats.conf")
-	text := fmt.Sprintf("host: 127.0.0.1\nport: -1\njetstream { store_dir: %q, sync_interval: always }\n", dir)
+	text := string(b)
+	for deployed, here := range map[string]string{
+		"port: 4222": "host: 127.0.0.1\nport: -1", "http: 127.0.0.1:8222": "", "store_dir: /data": fmt.Sprintf("store_dir: %q", dir),
+	} {
+		if !strings.Contains(text, deployed) {
+			t.Fatalf("deploy/compose/nats.conf does not say %q any more", deployed)
+		}
+		text = strings.Replace(text, deployed, here, 1)
+	}
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -230,12 +244,15 @@ func fourServices(t *testing.T) *shape {
 	s := &shape{trackers: k, programs: map[string]*program{}}
 	engineDir := t.TempDir()
 	var natsURL, engineAddr string
-	s.programs["broker"], natsURL = run(t, nil, `Listening for client connections on (\S+)`, natsServer(t), "-c", natsConfiguration(t))
-	natsURL = "nats://" + natsURL
+	var passwords []string
+	for _, user := range []string{"ADMIN", "INGESTOR", "CLASSIFIER", "CLUSTERER", "CONTEXT_PUBLISHER"} {
+		passwords = append(passwords, "NATS_"+user+"_PASSWORD=of-"+strings.ToLower(user))
+	}
+	s.programs["broker"], natsURL = run(t, passwords, `Listening for client connections on (\S+)`, natsServer(t), "-c", natsConfiguration(t))
 	s.programs["engine"], engineAddr = start(t, nil, `listening on (\S+)`, "throughline", "engine", "--data", engineDir)
-	s.sql = storeAccess{engineAddr, password(t, engineDir), natsURL}
-	s.env = append(k.Environment(),
-		"THROUGHLINE_NATS_URL="+natsURL, "THROUGHLINE_CLICKHOUSE_ADDR="+engineAddr, "THROUGHLINE_CLICKHOUSE_USERNAME=throughline",
+	s.sql = storeAccess{engineAddr, password(t, engineDir), "nats://admin:of-admin@" + natsURL}
+	s.env = append(append(k.Environment(), passwords...),
+		"THROUGHLINE_NATS_URL=nats://"+natsURL, "THROUGHLINE_CLICKHOUSE_ADDR="+engineAddr, "THROUGHLINE_CLICKHOUSE_USERNAME=throughline",
 		"E2E_CLICKHOUSE_PASSWORD="+s.sql.password, "THROUGHLINE_CLICKHOUSE_PASSWORD=env:E2E_CLICKHOUSE_PASSWORD",
 	)
 	file := configuration(t)
@@ -246,7 +263,9 @@ func fourServices(t *testing.T) *shape {
 		if listen == "" {
 			listen = "127.0.0.1:0"
 		}
-		s.programs[name], addresses[name] = start(t, s.env, `msg=serving .*address=([0-9.:]+)`, name, "--config", file, "--listen", listen)
+		user := strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+		env := append(slices.Clone(s.env), "THROUGHLINE_NATS_USERNAME="+name, "THROUGHLINE_NATS_PASSWORD=env:NATS_"+user+"_PASSWORD")
+		s.programs[name], addresses[name] = start(t, env, `msg=serving .*address=([0-9.:]+)`, name, "--config", file, "--listen", listen)
 	}
 	for _, name := range []string{"ingestor", "classifier", "clusterer", "context-publisher"} {
 		s.restart(t, name)

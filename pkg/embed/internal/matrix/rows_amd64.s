@@ -226,6 +226,46 @@ TEXT ·score8(SB), NOSPLIT, $0-32
 	MOVQ keys+24(FP), DX
 	LEAQ (CX*4), R9              // from one row of keys to the next
 
+	CMPQ CX, $32
+	JLT scores
+
+// Thirty-two scores at a time, as long as there are as many.
+wide:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ DX, SI
+	MOVQ R8, R10
+	MOVQ $32, R11
+
+wideDimensions:
+	VBROADCASTSS (R10), Y4
+	VMULPS (SI), Y4, Y5
+	VADDPS Y5, Y0, Y0
+	VMULPS 32(SI), Y4, Y6
+	VADDPS Y6, Y1, Y1
+	VMULPS 64(SI), Y4, Y7
+	VADDPS Y7, Y2, Y2
+	VMULPS 96(SI), Y4, Y8
+	VADDPS Y8, Y3, Y3
+	ADDQ R9, SI
+	ADDQ $4, R10
+	DECQ R11
+	JNZ wideDimensions
+
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, 64(DI)
+	VMOVUPS Y3, 96(DI)
+	ADDQ $128, DI
+	ADDQ $128, DX
+	SUBQ $32, CX
+	CMPQ CX, $32
+	JGE wide
+	TESTQ CX, CX
+	JZ scored
+
 scores:
 	VXORPS Y0, Y0, Y0
 	MOVQ DX, SI
@@ -247,6 +287,7 @@ dimensions:
 	SUBQ $8, CX
 	JNZ scores
 
+scored:
 	VZEROUPPER
 	RET
 

@@ -8,18 +8,20 @@
 // hides nothing, and a busy hour, weekday or season of the whole workspace is no burst of
 // anything.
 //
-// It promises that one person, one account or one copied text is never a burst. It is pure:
-// the same sightings give the same answer.
+// It promises that one person, one account or one copied text is never a burst, and counts
+// for one in a burst of others. It is pure: the same sightings give the same answer.
 package burst
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
 // Sighting is a signal near the one in question.
 type Sighting struct {
 	Signal string
+	Person string // who said it
 	Who    string // its account, or its customer where no account is known
 	Copy   uint64 // as rank.Copy
 	Severe bool
@@ -70,14 +72,18 @@ func (o Options) Test(signal Sighting, near []Sighting, share func(window time.D
 		all := share(window)
 		since := signal.At.Add(-window)
 		inside := []Sighting{signal}
-		for i, s := range near {
+		asked := 0
+		for _, s := range near {
 			if s.At.After(since) && !s.At.After(signal.At) {
+				if repeated(inside, s) {
+					continue
+				}
 				inside = append(inside, s)
 			}
-			if !tried(i + 1) {
+			if asked++; !tried(asked) {
 				continue
 			}
-			if p := tail(i+1, len(inside)-1, all); p < best.P && p < o.P && len(inside) >= o.Signals && voices(inside) >= o.Voices {
+			if p := tail(asked, len(inside)-1, all); p < best.P && p < o.P && len(inside) >= o.Signals && voices(inside) >= o.Voices {
 				best = Alarm{P: p, Window: window, Signals: ids(inside), Voices: voices(inside)}
 			}
 		}
@@ -89,11 +95,16 @@ func (o Options) Test(signal Sighting, near []Sighting, share func(window time.D
 // severe signals near it within the hour, more than their share of the hours says.
 func (o Options) Spiked(signal Sighting, near []Sighting, share float64) (Alarm, bool) {
 	inside := []Sighting{signal}
-	for i, s := range near {
+	asked := 0
+	for _, s := range near {
 		if s.Severe && s.At.After(signal.At.Add(-Spike)) && !s.At.After(signal.At) {
+			if repeated(inside, s) {
+				continue
+			}
 			inside = append(inside, s)
 		}
-		if p := tail(i+1, len(inside)-1, share); signal.Severe && p < 1e-3 && voices(inside) >= o.Voices {
+		asked++
+		if p := tail(asked, len(inside)-1, share); signal.Severe && p < 1e-3 && voices(inside) >= o.Voices {
 			return Alarm{P: p, Window: Spike, Signals: ids(inside), Voices: voices(inside)}, true
 		}
 	}
@@ -109,17 +120,19 @@ func tried(m int) bool {
 	return false
 }
 
-// voices counts accounts, those that only say what another said word for word left out.
+// repeated says whether a sighting adds nothing to others: the same person said one of them,
+// or somebody the same words.
+func repeated(others []Sighting, s Sighting) bool {
+	return slices.ContainsFunc(others, func(o Sighting) bool {
+		return s.Person != "" && o.Person == s.Person || s.Copy != 0 && o.Copy == s.Copy
+	})
+}
+
+// voices counts accounts.
 func voices(s []Sighting) int {
-	who, said := map[string]bool{}, map[uint64]bool{}
-	for i := len(s) - 1; i >= 0; i-- {
-		if c := s[i].Copy; c != 0 {
-			if said[c] {
-				continue
-			}
-			said[c] = true
-		}
-		who[s[i].Who] = true
+	who := map[string]bool{}
+	for _, x := range s {
+		who[x.Who] = true
 	}
 	return len(who)
 }

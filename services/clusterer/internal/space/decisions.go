@@ -159,6 +159,50 @@ func (s *Space) Undo(decisionID string) ([]Change, bool) {
 	return s.redecide(decisionID), true
 }
 
+// Contradicted lists the earlier decisions in force that say the opposite of a decision about
+// some signals, in order. The later one stands; which of them is right is for people to say.
+func (s *Space) Contradicted(decisionID string) []string {
+	at := slices.IndexFunc(s.decisions, func(d decision) bool { return d.id == decisionID && !d.undone })
+	if at < 0 {
+		return nil
+	}
+	var out []string
+	for i := range s.decisions[:at] {
+		if e := &s.decisions[i]; !e.undone && s.opposed(&s.decisions[at], e) {
+			out = append(out, e.id)
+		}
+	}
+	return out
+}
+
+// opposed reports whether a decision says the opposite of an earlier one: it parts what that
+// put together, puts together what that parted, or puts a signal elsewhere.
+func (s *Space) opposed(d, e *decision) bool {
+	switch {
+	case d.kind == DecideSplit && e.kind == DecideMerge:
+		return meet(d.taken, e.taken) && meet(d.kept, e.taken)
+	case d.kind == DecideMerge && e.kind == DecideSplit:
+		return meet(d.taken, e.taken) && meet(d.taken, e.kept)
+	case d.kind == DecideSplit && e.kind == DecideMove:
+		return s.heir(e.to) == s.heir(d.from) && meet(d.taken, e.taken)
+	case d.kind == DecideMove && e.kind == DecideMove:
+		return s.heir(e.to) != s.heir(d.to) && meet(d.taken, e.taken)
+	case d.kind == DecideMove && e.kind == DecideSplit:
+		return s.heir(d.to) == s.heir(e.from) && meet(d.taken, e.taken) || s.heir(d.to) == s.heir(e.to) && meet(d.taken, e.kept)
+	}
+	return false
+}
+
+// meet reports whether two lists of anchors, in order of item, share an item.
+func meet(a, b []anchor) bool {
+	for _, x := range a {
+		if _, found := slices.BinarySearchFunc(b, x.item, func(y anchor, item int32) int { return int(y.item - item) }); found {
+			return true
+		}
+	}
+	return false
+}
+
 // Decisions are those in force, in order, with the ids clusters have now.
 func (s *Space) Decisions() []Decision {
 	var all []Decision

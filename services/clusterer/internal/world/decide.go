@@ -2,6 +2,8 @@ package world
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/services/clusterer/internal/space"
@@ -21,6 +23,9 @@ func (t *taking) decide(d feedback.Decision) {
 		err = t.shape(d, space.Decision{ID: d.ID, Kind: space.DecideMove, Cluster: d.Into, Signals: d.Signals})
 	case feedback.Rename:
 		err = t.mark(d, "renamed", d.Name, func(c *cluster) { c.Pinned = d.Name })
+		if err == nil {
+			t.renamed(d)
+		}
 	case feedback.Ignore:
 		err = t.mark(d, "ignored", "", func(c *cluster) { c.Said = said{feedback.StatusIgnored, d.At} })
 	case feedback.Reopen:
@@ -58,7 +63,21 @@ func (t *taking) shape(d feedback.Decision, sd space.Decision) error {
 	}
 	t.hold(d.ID, changes)
 	t.apply(changes)
+	about := t.standing(sd.Cluster)
+	for _, earlier := range t.space.Contradicted(d.ID) {
+		t.event(Event{Cluster: about.ID, Kind: "contradicted", Other: earlier, Decision: d.ID})
+	}
 	return nil
+}
+
+// renamed reports the names that others gave a cluster before, as contradicted by another one.
+func (t *taking) renamed(d feedback.Decision) {
+	for _, id := range slices.Sorted(maps.Keys(t.decisions)) {
+		o := t.decisions[id]
+		if o.Action == feedback.Rename && o.By != d.By && o.Name != d.Name && t.standing(o.Cluster) == t.standing(d.Cluster) {
+			t.event(Event{Cluster: t.standing(d.Cluster).ID, Kind: "contradicted", Other: o.ID, Decision: d.ID})
+		}
+	}
 }
 
 // mark changes what is said about a cluster, not what is in it.

@@ -212,3 +212,47 @@ func TestAMergeTakesTheTicketsAlongAndItsUndoGivesThemBack(t *testing.T) {
 		t.Errorf("after the undo they are %s and %s", b.status(t, one).Status, b.status(t, other).Status)
 	}
 }
+
+func TestContradictoryDecisionsAreShown(t *testing.T) {
+	t.Parallel()
+	b := settled(t, 120)
+	one := b.signals["sig_itm_0000"].Cluster
+	other := ""
+	for id := range b.signals {
+		if c := b.signals[id].Cluster; c != one && (other == "" || c < other) {
+			other = c
+		}
+	}
+	shown := func(o Outcome) (earlier []string) {
+		for _, e := range o.Events {
+			if e.Kind == "contradicted" {
+				earlier = append(earlier, e.Other)
+			}
+		}
+		return earlier
+	}
+	of := b.Members(other)
+	if got := shown(b.decide(t, feedback.Decision{ID: "dec_1", Action: feedback.Merge, Cluster: other, Into: one, At: start})); len(got) != 0 {
+		t.Errorf("the first decision contradicts %v", got)
+	}
+	if got := shown(b.decide(t, feedback.Decision{ID: "dec_2", Action: feedback.Split, Cluster: one, Signals: of, At: start})); !slices.Equal(got, []string{"dec_1"}) {
+		t.Errorf("parting what was put together contradicts %v", got)
+	}
+	apart := b.signals[of[0]].Cluster
+	if apart == b.signals["sig_itm_0000"].Cluster {
+		t.Error("the later decision does not stand")
+	}
+	if got := shown(b.decide(t, feedback.Decision{ID: "dec_3", Action: feedback.Merge, Cluster: apart, Into: one, At: start})); !slices.Equal(got, []string{"dec_2"}) {
+		t.Errorf("putting together what was parted contradicts %v", got)
+	}
+	b.decide(t, feedback.Decision{ID: "dec_4", Action: feedback.Undo, Undoes: "dec_3", At: start})
+	b.decide(t, feedback.Decision{ID: "dec_5", Action: feedback.Undo, Undoes: "dec_2", At: start})
+	if got := shown(b.decide(t, feedback.Decision{ID: "dec_6", Action: feedback.Split, Cluster: one, Signals: of[:1], At: start})); !slices.Equal(got, []string{"dec_1"}) {
+		t.Errorf("what was taken back is contradicted, too: %v", got)
+	}
+	b.decide(t, feedback.Decision{ID: "dec_7", Action: feedback.Rename, Name: "Exports", Cluster: one, At: start})
+	rename := feedback.Decision{ID: "dec_8", Action: feedback.Rename, Name: "Reports", Cluster: one, Workspace: "acme", By: "bob", At: start}
+	if got := shown(b.take(t, Input{Decision: &rename})); !slices.Equal(got, []string{"dec_7"}) {
+		t.Errorf("another name by another person contradicts %v", got)
+	}
+}

@@ -76,7 +76,7 @@ func (w *World) sighting(s *signal) burst.Sighting {
 	if who == "" {
 		who = "\x00" + s.Customer
 	}
-	return burst.Sighting{Signal: s.ID, Who: who, Copy: s.Copy, Severe: s.Severity >= burst.Severe, At: s.At}
+	return burst.Sighting{Signal: s.ID, Person: s.Customer, Who: who, Copy: s.Copy, Severe: s.Severity >= burst.Severe, At: s.At}
 }
 
 // watch looks whether a signal that just came is part of a burst, a spike, a large account

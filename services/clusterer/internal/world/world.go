@@ -65,7 +65,7 @@ func (in Input) Kind() string {
 // Event is a step in the life of a cluster.
 type Event struct {
 	Cluster  string
-	Kind     string // created, merged, split, retired, renamed, ignored, reopened, marked, undone, status, regressed
+	Kind     string // created, merged, split, retired, renamed, ignored, reopened, marked, undone, contradicted, status, regressed
 	Other    string
 	Detail   string
 	Decision string

@@ -16,7 +16,7 @@ func main() {
 		if err != nil {
 			return nil, err
 		}
-		return contextpublisher.New(contextpublisher.Config{Workspaces: p.Config.Workspaces, SMTP: p.Config.SMTP, PublicURL: p.Config.PublicURL}, contextpublisher.Deps{
+		return contextpublisher.New(contextpublisher.Config{Workspaces: p.Config.Workspaces, SMTP: p.Config.SMTP, SignIn: p.Config.SignIn, PublicURL: p.Config.PublicURL}, contextpublisher.Deps{
 			Bus: p.Bus, Store: p.Store, Embedder: embedder, Logger: p.Logger, Registerer: p.Registry, Now: time.Now, Holder: p.Holder,
 		})
 	}))

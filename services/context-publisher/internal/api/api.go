@@ -72,6 +72,7 @@ func (a *API) Routes() []Route {
 		{"GET", "/v1/tickets/{tracker}/{key}/brief", access.Read, a.brief},
 		{"POST", "/v1/tickets/{tracker}/{key}/attachments", access.Decide, a.attach},
 		{"GET", "/v1/digests/{date}", access.Read, a.digest},
+		{"GET", "/v1/audit", access.Administer, a.audit},
 		{"GET", "/v1/events", access.Read, a.events},
 	}
 }

@@ -178,7 +178,13 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	}{
 		{"/v1/clusters", "GET", "/v1/clusters", "", 200, nil},
 		{"/v1/clusters", "GET", "/v1/clusters?kind=bug&q=ROWS&status=in_progress", "", 200, nil},
+		{"/v1/clusters", "GET", "/v1/clusters?source=slack&segment=enterprise&area=export&since=2026-11-01", "", 200, nil},
+		{"/v1/clusters", "GET", "/v1/clusters?source=fax", "", 400, nil},
+		{"/v1/clusters", "GET", "/v1/clusters?since=lately", "", 400, nil},
 		{"/v1/clusters", "GET", "/v1/clusters?limit=0", "", 400, nil},
+		{"/v1/audit", "GET", "/v1/audit", "", 403, nil},
+		{"/v1/audit", "GET", "/v1/audit", "", 200, []string{"Authorization", "Bearer " + apitest.BossToken("acme")}},
+		{"/v1/audit", "GET", "/v1/audit?limit=0", "", 400, []string{"Authorization", "Bearer " + apitest.BossToken("acme")}},
 		{"/v1/clusters", "GET", "/v1/clusters?limit=201", "", 400, nil},
 		{"/v1/clusters", "GET", "/v1/clusters?limit=x", "", 400, nil},
 		{"/v1/clusters", "GET", "/v1/clusters?kind=rant", "", 400, nil},

@@ -157,6 +157,18 @@ func (a *API) feedbackItem(w http.ResponseWriter, r *http.Request, ws Workspace)
 	return answer(w, http.StatusOK, item)
 }
 
+func (a *API) audit(w http.ResponseWriter, r *http.Request, ws Workspace) error {
+	n, err := limit(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	page, err := ws.Audit(r.Context(), n, r.URL.Query().Get("cursor"))
+	if err != nil {
+		return err
+	}
+	return list(w, r, ws, page)
+}
+
 func (a *API) tickets(w http.ResponseWriter, r *http.Request, ws Workspace) error {
 	n, err := limit(r.URL.Query())
 	if err != nil {

@@ -137,6 +137,10 @@ func (l local) Digest(ctx context.Context, date time.Time) (digest.Digest, error
 	return d, err
 }
 
+func (l local) Audit(ctx context.Context, limit int, cursor string) (read.Page[read.Deed], error) {
+	return l.read.Audit(ctx, l.id, limit, cursor)
+}
+
 func (l local) Corrections(ctx context.Context) (read.Corrections, error) {
 	return l.read.Corrections(ctx, l.id)
 }

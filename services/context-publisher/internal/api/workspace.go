@@ -67,6 +67,8 @@ type Workspace interface {
 	// Digest gives the digest of a local date, of the newest day that is over for the zero
 	// date.
 	Digest(ctx context.Context, date time.Time) (digest.Digest, error)
+	// Audit lists who did what, newest first.
+	Audit(ctx context.Context, limit int, cursor string) (read.Page[read.Deed], error)
 	// Corrections says how the workspace's own head does on what people corrected.
 	Corrections(ctx context.Context) (read.Corrections, error)
 	// Decide takes a decision and returns it as it is kept. Taking the same decision

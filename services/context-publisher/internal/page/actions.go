@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/throughline-dev/throughline/pkg/feedback"
@@ -44,12 +45,29 @@ func (p *Page) decide(req *request) error {
 		if len(d.Signals) == 0 || d.Into == "" {
 			return invalid("Choose the quotes to move, and the cluster to move them to.")
 		}
+	case feedback.Mark:
+		if d.Status = feedback.Status(f.Get("status")); !d.Status.Marks() {
+			return invalid("Choose planned, in progress or shipped.")
+		}
 	case feedback.Ignore, feedback.Reopen:
 	default:
 		return invalid("There is no such decision.")
 	}
 	if _, err := req.workspace.Cluster(req.r.Context(), d.Cluster); err != nil {
 		return err
+	}
+	return p.take(req, d)
+}
+
+// correct says what kind a signal is.
+func (p *Page) correct(req *request) error {
+	f, err := form(req)
+	if err != nil {
+		return err
+	}
+	d := feedback.Decision{Action: feedback.Correct, Signals: []string{req.r.PathValue("id")}, Kind: feedback.Kind(f.Get("kind"))}
+	if !slices.Contains(feedback.Kinds, d.Kind) {
+		return invalid("Choose what kind it is.")
 	}
 	return p.take(req, d)
 }
@@ -101,7 +119,11 @@ func (p *Page) undo(req *request) error {
 func back(req *request, decided string) {
 	to := ours(req.r.PostForm.Get("back"))
 	if decided != "" {
-		to += "?decided=" + decided
+		sign := "?"
+		if strings.Contains(to, "?") {
+			sign = "&"
+		}
+		to += sign + "decided=" + decided
 	}
 	http.Redirect(req.w, req.r, to, http.StatusSeeOther)
 }

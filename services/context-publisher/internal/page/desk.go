@@ -1,9 +1,11 @@
 package page
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/feedback"
@@ -20,6 +22,9 @@ type Desk interface {
 	Revisions(ctx context.Context, workspace string, tracker feedback.Tracker, key string) ([]read.Revision, error)
 	Suggestions(ctx context.Context, workspace string, limit int) ([]read.Suggestion, error)
 	Alike(ctx context.Context, workspace string, limit int) ([]read.Pair, error)
+	Parts(ctx context.Context, workspace string, limit int) ([]read.Part, error)
+	Unsure(ctx context.Context, workspace string, limit int) ([]read.Signal, error)
+	Quarrels(ctx context.Context, workspace string, limit int) ([]read.Quarrel, error)
 	Decisions(ctx context.Context, workspace string, limit int, cursor string) (read.Page[read.Decision], error)
 	Flow(ctx context.Context, workspace string, now time.Time) ([]read.Stage, error)
 	Days(ctx context.Context, workspace string, clusters []string, now time.Time, days int) (map[string][]int, error)
@@ -30,26 +35,114 @@ type Desk interface {
 const (
 	askedSuggestions = 50
 	askedPairs       = 5
+	askedParts       = 5
+	askedUnsure      = 10
+	askedQuarrels    = 10
 	askedSimilar     = 40
 	drawnDays        = 60
 )
 
+// The kinds of questions in the inbox.
+const (
+	aboutTickets  = "tickets"
+	aboutMerges   = "merges"
+	aboutSplits   = "splits"
+	aboutKinds    = "kinds"
+	aboutQuarrels = "contradictions"
+)
+
 type inboxView struct {
-	Suggestions []read.Suggestion
-	Pairs       []read.Pair
+	Asks   []ask
+	About  string // the kind that is asked for, "" for all
+	Counts []tally
+}
+
+// tally is how many questions of a kind there are.
+type tally struct {
+	About, Says string
+	Many        int
+}
+
+// ask is one question to a person; the field that is set is what it is about. Worth orders
+// them: about how many people's words the decision moves, times how sure the machine is that
+// something has to be decided. Work that is under way counts twice.
+type ask struct {
+	About      string
+	Worth      float64
+	Suggestion *read.Suggestion
+	Pair       *read.Pair
+	Part       *read.Part
+	Signal     *read.Signal
+	Quarrel    *read.Quarrel
 }
 
 func (p *Page) inbox(req *request) error {
-	ctx := req.r.Context()
-	suggestions, err := p.o.Desk.Suggestions(ctx, req.who.Workspace, askedSuggestions)
+	v := inboxView{About: req.r.URL.Query().Get("about"), Counts: []tally{{aboutTickets, "Tickets", 0}, {aboutMerges, "Merges", 0}, {aboutSplits, "Splits", 0}, {aboutKinds, "Kinds", 0}, {aboutQuarrels, "Contradictions", 0}}}
+	if v.About != "" && !slices.ContainsFunc(v.Counts, func(t tally) bool { return t.About == v.About }) {
+		return invalid("There are no such questions.")
+	}
+	all, err := p.asks(req.r.Context(), req.who.Workspace)
 	if err != nil {
 		return err
 	}
-	pairs, err := p.o.Desk.Alike(ctx, req.who.Workspace, askedPairs)
-	if err != nil {
-		return err
+	for i := range v.Counts {
+		for _, a := range all {
+			if a.About == v.Counts[i].About {
+				v.Counts[i].Many++
+			}
+		}
 	}
-	return p.show(req, http.StatusOK, "inbox", "Inbox", "inbox", inboxView{suggestions, pairs})
+	for _, a := range all {
+		if v.About == "" || v.About == a.About {
+			v.Asks = append(v.Asks, a)
+		}
+	}
+	return p.show(req, http.StatusOK, "inbox", "Inbox", "inbox", v)
+}
+
+func (p *Page) asks(ctx context.Context, workspace string) ([]ask, error) {
+	var all []ask
+	suggestions, err := p.o.Desk.Suggestions(ctx, workspace, askedSuggestions)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range suggestions {
+		worth := float64(s.Voices) * s.Attachment.Score
+		if s.Ticket.Category == feedback.InProgress {
+			worth *= 2
+		}
+		all = append(all, ask{About: aboutTickets, Worth: worth, Suggestion: &s})
+	}
+	pairs, err := p.o.Desk.Alike(ctx, workspace, askedPairs)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range pairs {
+		all = append(all, ask{About: aboutMerges, Worth: float64(min(x.One.Voices, x.Other.Voices)) * x.Similarity, Pair: &x})
+	}
+	parts, err := p.o.Desk.Parts(ctx, workspace, askedParts)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range parts {
+		all = append(all, ask{About: aboutSplits, Worth: float64(len(x.Signals)) * x.Apart, Part: &x})
+	}
+	unsure, err := p.o.Desk.Unsure(ctx, workspace, askedUnsure)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range unsure {
+		all = append(all, ask{About: aboutKinds, Worth: 1 - float64(x.Confidence), Signal: &x})
+	}
+	quarrels, err := p.o.Desk.Quarrels(ctx, workspace, askedQuarrels)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range quarrels { // two people's time was spent on it already
+		all = append(all, ask{About: aboutQuarrels, Worth: 2, Quarrel: &x})
+	}
+	slices.SortStableFunc(all, func(a, b ask) int { return cmp.Compare(b.Worth, a.Worth) })
+	return all, nil
 }
 
 type decisionsView struct {
@@ -63,6 +156,19 @@ func (p *Page) decisions(req *request) error {
 		return err
 	}
 	return p.show(req, http.StatusOK, "decisions", "Decisions", "decisions", decisionsView{page.Items, onward(req.r, page.NextCursor)})
+}
+
+type auditView struct {
+	Deeds []read.Deed
+	Next  string
+}
+
+func (p *Page) audit(req *request) error {
+	page, err := req.workspace.Audit(req.r.Context(), perPage, req.r.URL.Query().Get("cursor"))
+	if err != nil {
+		return err
+	}
+	return p.show(req, http.StatusOK, "audit", "Audit log", "audit", auditView{page.Items, onward(req.r, page.NextCursor)})
 }
 
 // connections and dead letters are the ingestor's to tell: the page's script asks /v1.

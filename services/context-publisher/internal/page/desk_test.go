@@ -3,6 +3,7 @@ package page_test
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +53,28 @@ func (d desk) Alike(_ context.Context, ws string, _ int) ([]read.Pair, error) {
 	return []read.Pair{{One: read.End{ID: d.cluster, Name: export, Voices: 3}, Other: read.End{ID: "clu_other", Name: "Exports lose rows", Quote: apitest.Hostile}, Similarity: 0.9}}, nil
 }
 
+func (d desk) Parts(_ context.Context, ws string, _ int) ([]read.Part, error) {
+	if ws != "acme" {
+		return nil, nil
+	}
+	return []read.Part{{Cluster: read.End{ID: d.cluster, Name: export, Voices: 9}, Apart: 0.5, Signals: []string{"sig_1", "sig_2", "sig_3"}, Out: []string{apitest.Hostile}, Staying: []string{"rows"}}}, nil
+}
+
+func (d desk) Unsure(_ context.Context, ws string, _ int) ([]read.Signal, error) {
+	if ws != "acme" {
+		return nil, nil
+	}
+	return []read.Signal{{ID: "sig_9", Item: "itm_9", Kind: feedback.Question, Quote: apitest.Hostile, Confidence: 0.4, SaidAt: apitest.Now}}, nil
+}
+
+func (d desk) Quarrels(_ context.Context, ws string, _ int) ([]read.Quarrel, error) {
+	if ws != "acme" {
+		return nil, nil
+	}
+	return []read.Quarrel{{About: "attachment", Cluster: d.cluster, Name: export, Tracker: feedback.Jira, Ticket: "PROJ-142",
+		Earlier: read.Ruling{ID: "dec_1", Action: "pin", By: "maya", At: apitest.Now}, Later: read.Ruling{ID: "dec_2", Action: "reject", By: "ben", Reason: apitest.Hostile, At: apitest.Now}}}, nil
+}
+
 func (d desk) Decisions(_ context.Context, ws string, _ int, _ string) (read.Page[read.Decision], error) {
 	page := read.Page[read.Decision]{Items: []read.Decision{}}
 	if ws == "acme" {
@@ -83,10 +106,26 @@ func TestWhatWaitsForAPersonIsDecidedFromTheInbox(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	_, body := s.browser(t, apitest.Token("acme")).get("/inbox")
-	for _, holds := range []string{`action="/tickets/jira/PROJ-142/attachments"`, `value="pin"`, `value="reject"`, `action="/clusters/clu_other/decisions"`, `name="into" value="` + s.cluster() + `"`} {
+	for _, holds := range []string{`action="/tickets/jira/PROJ-142/attachments"`, `value="pin"`, `value="reject"`, `action="/clusters/clu_other/decisions"`, `name="into" value="` + s.cluster() + `"`, `value="split">Split 3 quotes off`, `action="/signals/sig_9/correction"`, `name="kind" value="complaint"`,
+		`action="/decisions/dec_1/undo"`, "confirmed it here", "rejected it here", `href="/inbox?about=splits"`} {
 		if !strings.Contains(body, holds) {
 			t.Errorf("the inbox lacks %s", holds)
 		}
+	}
+	if _, body := s.browser(t, apitest.Token("acme")).get("/inbox?about=kinds"); !strings.Contains(body, "/signals/sig_9/correction") || strings.Contains(body, "PROJ-142") {
+		t.Error("one kind of questions is not shown by itself")
+	}
+	b := s.browser(t, apitest.Token("acme"))
+	if resp, _ := b.get("/inbox?about=weather"); resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("no such questions: %d", resp.StatusCode)
+	}
+	resp, _ := b.post("/signals/sig_9/correction", url.Values{"kind": {"complaint"}, "back": {"/inbox?about=kinds"}})
+	all := s.world.Workspace("acme").Decisions()
+	if d := all[len(all)-1]; resp.Header.Get("Location") != "/inbox?about=kinds&decided="+d.ID || d.Action != feedback.Correct || d.Kind != feedback.Complaint || d.Signals[0] != "sig_9" {
+		t.Errorf("%d to %s, %+v", resp.StatusCode, resp.Header.Get("Location"), d)
+	}
+	if resp, _ := b.post("/signals/sig_9/correction", url.Values{"kind": {"weather"}}); resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("no such kind: %d", resp.StatusCode)
 	}
 	if _, body := s.browser(t, apitest.ReaderToken("acme")).get("/inbox"); strings.Contains(body, `name="action"`) {
 		t.Error("a reader is offered a decision")

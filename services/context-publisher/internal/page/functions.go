@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"math"
@@ -22,15 +23,22 @@ func (p *Page) functions() template.FuncMap {
 		"ticket": func(t feedback.Tracker, key string) string {
 			return "/tickets/" + string(t) + "/" + url.PathEscape(key)
 		},
-		"ago":    func(t time.Time) string { return ago(p.o.Now().Sub(t)) },
-		"day":    func(t time.Time) string { return t.UTC().Format("2 Jan 2006") },
-		"stamp":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"money":  func(v float64) string { return brief.Amount(brief.Money{Amount: v}) },
-		"amount": brief.Amount,
-		"sum":    func(b *brief.Brief) string { return brief.Sum(*b) },
-		"two":    func(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) },
-		"count":  count,
-		"need":   need,
+		"ago":      func(t time.Time) string { return ago(p.o.Now().Sub(t)) },
+		"day":      func(t time.Time) string { return t.UTC().Format("2 Jan 2006") },
+		"stamp":    func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"money":    func(v float64) string { return brief.Amount(brief.Money{Amount: v}) },
+		"amount":   brief.Amount,
+		"sum":      func(b *brief.Brief) string { return brief.Sum(*b) },
+		"two":      func(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) },
+		"count":    count,
+		"need":     need,
+		"allKinds": func() []feedback.Kind { return feedback.Kinds },
+		"ruling":   func(r read.Ruling) string { return rulings[r.Action] },
+		"clock":    func(t time.Time) string { return t.UTC().Format("15:04:05") },
+		"deed":     func(route string) string { return cmp.Or(deeds[route], route) },
+		"via": func(v string) string {
+			return map[string]string{"token": "API token", "page": "token, on the page", "openid": "the OpenID provider"}[v]
+		},
 		"less":   func(a, b int) int { return a - b },
 		"before": func(revision uint64) uint64 { return revision - 1 },
 		"other": func(e read.Event) string { // a rename has the old name there
@@ -39,7 +47,7 @@ func (p *Page) functions() template.FuncMap {
 			}
 			return ""
 		},
-		"percent": func(share float64) string { return strconv.Itoa(int(math.Round(100*share))) + " %" },
+		"percent": percent,
 		"trend":   trend,
 		"level":   level,
 		"bars":    bars,
@@ -69,6 +77,23 @@ var kinds = map[feedback.Kind]string{
 	feedback.Bug: "Bug", feedback.FeatureRequest: "Feature request", feedback.Usability: "Usability", feedback.Question: "Question",
 	feedback.Praise: "Praise", feedback.Complaint: "Complaint", feedback.Other: "Other",
 }
+
+// deeds say in words what the routes of the audit log do. A route that is not here is shown
+// as it is.
+var deeds = map[string]string{
+	"POST /login": "Signed in", "GET /login/callback": "Signed in", "POST /logout": "Signed out", "POST /workspace": "Went to another workspace",
+	"POST /clusters/{id}/decisions": "Decided on a cluster", "POST /v1/clusters/{id}/decisions": "Decided on a cluster",
+	"POST /signals/{id}/correction": "Corrected a signal",
+	"POST /decisions/{id}/undo":     "Took a decision back", "DELETE /v1/decisions/{id}": "Took a decision back",
+	"POST /tickets/{tracker}/{key}/attachments": "Confirmed or rejected an attachment", "POST /v1/tickets/{tracker}/{key}/attachments": "Confirmed or rejected an attachment",
+	"POST /v1/signals/{id}/correction": "Corrected a signal", "DELETE /v1/signals/{id}/correction": "Took a correction back",
+	"POST /v1/dead-letters/{id}/retry": "Retried a dead letter", "DELETE /v1/dead-letters/{id}": "Dropped a dead letter",
+	"DELETE /v1/customers/{id}": "Erased a customer", "DELETE /v1/feedback/{id}": "Deleted a feedback item",
+	"POST /v1/connections/{id}/backfill": "Began a backfill", "POST /v1/replay": "Began a replay",
+}
+
+// rulings say in words what one side of a contradiction decided.
+var rulings = map[string]string{"pin": "confirmed it here", "reject": "rejected it here", "ignore": "ignored it", "reopen": "reopened it", "mark": "marked it as", "rename": "named it", "merge": "joined another into it", "split": "split it"}
 
 // link lets an address that leads to the web through, and nothing else.
 func link(raw string) string {
@@ -179,4 +204,16 @@ func bars(t brief.Terms, top float64) []term {
 		at += all[i].Width
 	}
 	return all
+}
+
+// percent writes a share, of either precision.
+func percent(share any) string {
+	x, ok := share.(float64)
+	if single, is := share.(float32); is {
+		x, ok = float64(single), true
+	}
+	if !ok {
+		return ""
+	}
+	return strconv.Itoa(int(math.Round(100*x))) + " %"
 }

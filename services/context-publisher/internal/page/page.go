@@ -8,8 +8,9 @@
 // only where they lead to the web. Who is not signed in sees the sign-in form and nothing
 // else; who may only read is offered no decision. What another workspace has is not found.
 //
-// It refuses inline script and style (a strict Content-Security-Policy), posts from other
-// sites, and to keep sessions: the cookie holds the token, unreadable to script.
+// It refuses inline script and style (a strict Content-Security-Policy) and posts from other
+// sites. Sessions are kept by pkg/access/session; the cookie holds a random value, unreadable
+// to script.
 package page
 
 import (
@@ -22,14 +23,15 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/access"
+	"github.com/throughline-dev/throughline/pkg/access/session"
 	"github.com/throughline-dev/throughline/pkg/bus"
 	"github.com/throughline-dev/throughline/pkg/problem"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/api"
+	"github.com/throughline-dev/throughline/services/context-publisher/internal/openid"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/read"
 )
 
@@ -42,21 +44,21 @@ var assets embed.FS
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// sessionAge is how long a browser stays signed in.
-const sessionAge = 30 * 24 * time.Hour
-
 // maxForm is the most bytes of a form.
 const maxForm = 256 << 10
 
-// Options are what the page needs; all fields are required. Random gives the ids of
-// decisions.
+// Options are what the page needs; all fields but OpenID are required. The keyring knows the
+// sessions. OpenID is where people sign in besides by token, nil for nowhere. Random gives the
+// ids of decisions.
 type Options struct {
-	Keyring *access.Keyring
-	Open    api.Open
-	Desk    Desk
-	Logger  *slog.Logger
-	Now     func() time.Time
-	Random  io.Reader
+	Keyring  *access.Keyring
+	Sessions *session.Sessions
+	OpenID   *openid.Provider
+	Open     api.Open
+	Desk     Desk
+	Logger   *slog.Logger
+	Now      func() time.Time
+	Random   io.Reader
 }
 
 // Page answers the routes of the web page.
@@ -93,6 +95,12 @@ func (p *Page) Register(mux *http.ServeMux) {
 	mux.Handle("GET /login", guarded(http.HandlerFunc(p.loginForm)))
 	mux.Handle("POST /login", guarded(http.HandlerFunc(p.login)))
 	mux.Handle("POST /logout", guarded(http.HandlerFunc(p.logout)))
+	if p.o.OpenID != nil {
+		mux.Handle("GET /login/openid", guarded(http.HandlerFunc(p.toProvider)))
+		mux.Handle("GET "+openid.CallbackPath, guarded(http.HandlerFunc(p.fromProvider)))
+	}
+	mux.Handle("GET /audit", guarded(p.signedIn(access.Administer, p.audit)))
+	mux.Handle("POST /workspace", guarded(p.signedIn(access.Read, p.enter)))
 	for pattern, view := range map[string]func(*request) error{
 		"GET /{$}":                             p.roadmap,
 		"GET /clusters/{id}":                   p.cluster,
@@ -113,6 +121,7 @@ func (p *Page) Register(mux *http.ServeMux) {
 	}
 	for pattern, act := range map[string]func(*request) error{
 		"POST /clusters/{id}/decisions":             p.decide,
+		"POST /signals/{id}/correction":             p.correct,
 		"POST /decisions/{id}/undo":                 p.undo,
 		"POST /tickets/{tracker}/{key}/attachments": p.attach,
 	} {
@@ -157,23 +166,26 @@ type request struct {
 
 func (p *Page) signedIn(scope access.Scope, view func(*request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		who, ok := p.o.Keyring.Lookup(access.Token(r))
+		who, ok, err := p.o.Keyring.Who(r)
+		if err != nil {
+			p.cannotSignIn(w, r, err, "/")
+			return
+		}
 		if !ok || !who.May(access.Read) {
-			next := "/login"
-			if r.Method == http.MethodGet && r.URL.RequestURI() != "/" {
-				next += "?next=" + url.QueryEscape(r.URL.RequestURI())
+			http.Redirect(w, r, door(r), http.StatusSeeOther)
+			return
+		}
+		p.renew(w, r)
+		p.o.Keyring.Noted(scope, who, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			req := &request{w, r, p.o.Open(who.Workspace), who}
+			if !who.May(scope) {
+				p.fail(req, http.StatusForbidden, "You may not do this here", "It needs the scope "+string(scope)+", which your token or your membership does not have. Ask an administrator of the workspace.")
+				return
 			}
-			http.Redirect(w, r, next, http.StatusSeeOther)
-			return
-		}
-		req := &request{w, r, p.o.Open(who.Workspace), who}
-		if !who.May(scope) {
-			p.fail(req, http.StatusForbidden, "This token may only read", "Ask for one with the scope "+string(scope)+" to decide.")
-			return
-		}
-		if err := view(req); err != nil {
-			p.failed(req, err)
-		}
+			if err := view(req); err != nil {
+				p.failed(req, err)
+			}
+		})).ServeHTTP(w, r)
 	})
 }
 
@@ -212,7 +224,9 @@ func (p *Page) fail(req *request, status int, title, detail string) {
 type frame struct {
 	Title, Section string
 	Workspace, Who string
-	May            bool // take decisions
+	Workspaces     []string // that the person may go to, where there are several
+	May            bool     // take decisions
+	Administers    bool
 	SignedIn       bool
 	Live           bool
 	Decided        string // the id of a decision that was just taken
@@ -224,7 +238,7 @@ type frame struct {
 
 // show renders a view. Nothing is sent before it is whole.
 func (p *Page) show(req *request, status int, view, title, section string, data any) error {
-	f := frame{Title: title, Section: section, Workspace: req.who.Workspace, Who: req.who.Name, May: req.who.May(access.Decide), SignedIn: true,
+	f := frame{Title: title, Section: section, Workspace: req.who.Workspace, Who: req.who.Name, May: req.who.May(access.Decide), Administers: req.who.May(access.Administer), SignedIn: true, Workspaces: p.workspaces(req.r),
 		Live: section != "" && section != "digest", Now: p.o.Now(), View: data, Here: req.r.URL.Path}
 	if id := req.r.URL.Query().Get("decided"); strings.HasPrefix(id, "dec_") {
 		f.Decided = id

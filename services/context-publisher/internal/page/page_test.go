@@ -16,6 +16,8 @@ import (
 	"unicode"
 
 	"github.com/throughline-dev/throughline/pkg/access"
+	"github.com/throughline-dev/throughline/pkg/access/session"
+	"github.com/throughline-dev/throughline/pkg/bus/bustest"
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/api/apitest"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/page"
@@ -37,7 +39,8 @@ func serveWorld(t *testing.T, fill func(*apitest.World)) site {
 	world := apitest.New()
 	fill(world)
 	log := new(bytes.Buffer)
-	p, err := page.New(page.Options{Keyring: apitest.Keys("acme", "globex"), Open: world.Open, Desk: desk{feedback.ID("clu", "acme", export)}, Logger: slog.New(slog.NewTextHandler(log, nil)),
+	sessions := session.New(bustest.New(t), func() time.Time { return apitest.Now }, rand.Reader)
+	p, err := page.New(page.Options{Keyring: apitest.Keys("acme", "globex").With(sessions, nil), Sessions: sessions, Open: world.Open, Desk: desk{feedback.ID("clu", "acme", export)}, Logger: slog.New(slog.NewTextHandler(log, nil)),
 		Now: func() time.Time { return apitest.Now }, Random: rand.Reader})
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +231,7 @@ func TestSignIn(t *testing.T) {
 			t.Errorf("next %q leads to %q", next, got)
 		}
 		c := resp.Cookies()[0]
-		if c.Name != access.SessionCookie || !c.HttpOnly || !c.Secure || c.SameSite != http.SameSiteStrictMode || c.Path != "/" {
+		if c.Name != access.SessionCookie || !c.HttpOnly || !c.Secure || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || strings.Contains(c.Value, apitest.ReaderToken("acme")) {
 			t.Errorf("%+v", c)
 		}
 	}

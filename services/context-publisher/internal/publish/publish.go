@@ -217,9 +217,8 @@ func newMetrics(r prometheus.Registerer, connections []string) (*metrics, error)
 	}
 	// What alerts count exists from the start: a series that begins at one never increased.
 	for _, stage := range []string{"context", "tracker"} {
-		for _, change := range []string{"first", "gathered"} {
-			m.freshness.WithLabelValues(stage, change)
-		}
+		m.freshness.WithLabelValues(stage, "first")
+		m.freshness.WithLabelValues(stage, "gathered")
 	}
 	for _, o := range []string{"revised", "same", "gathered", "closed"} {
 		m.briefs.WithLabelValues(o)

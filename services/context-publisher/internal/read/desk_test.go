@@ -1,10 +1,15 @@
 package read_test
 
 import (
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
 	"reflect"
 	"testing"
 	"time"
 
+	"github.com/throughline-dev/throughline/pkg/access"
+	"github.com/throughline-dev/throughline/pkg/access/audit"
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/read"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/worldtest"
@@ -151,6 +156,26 @@ func TestTheHistoryOfABriefIsOfATicketThatIsOpenToAll(t *testing.T) {
 	for _, of := range [][2]string{{"acme", "P-2"}, {"globex", "P-1"}} {
 		if got, err := r.Revisions(t.Context(), of[0], feedback.Jira, of[1]); err != nil || len(got) != 0 {
 			t.Errorf("%v: %+v, %v", of, got, err)
+		}
+	}
+}
+
+func TestTheAuditLogIsPagedAndOfOneWorkspace(t *testing.T) {
+	t.Parallel()
+	w, r := world(t)
+	log := audit.New(w.DB, slog.New(slog.DiscardHandler), func() time.Time { return said })
+	for i, ws := range []string{"acme", "acme", "globex", "acme"} {
+		req := httptest.NewRequest("POST", fmt.Sprint("/clusters/", i), nil)
+		req.Pattern = "POST /clusters/{id}"
+		log.Record(t.Context(), access.Principal{Workspace: ws, Name: "maya", Via: access.BySession}, req, 303)
+	}
+	all := pages(t, func(c string) (read.Page[read.Deed], error) { return r.Audit(t.Context(), "acme", 1, c) })
+	if len(all) != 3 {
+		t.Fatalf("%+v", all)
+	}
+	for i, d := range all {
+		if d.Who != "maya" || d.Via != "page" || d.Route != "POST /clusters/{id}" || d.Status != 303 || !d.At.Equal(said) || d.Target == "/clusters/2" || d.Address != "192.0.2.1" || i > 0 && d.ID >= all[i-1].ID {
+			t.Errorf("%+v", d)
 		}
 	}
 }

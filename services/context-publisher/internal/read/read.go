@@ -363,7 +363,8 @@ func (r *Reader) Cluster(ctx context.Context, ws, id string) (Cluster, error) {
 	if err != nil {
 		return Cluster{}, err
 	}
-	return one[0], nil
+	one[0].Contradictions, err = r.Contradictions(ctx, ws, id, 0)
+	return one[0], err
 }
 
 // follow leads from a merged cluster to the one it is in now.

@@ -70,13 +70,16 @@ type Cluster struct {
 	StatusSince time.Time `json:"status_since,omitzero"`
 	// Regressed means that people spoke of it after it had shipped: a possible regression.
 	// PeopleSince is how many.
-	Regressed   bool        `json:"regressed,omitempty"`
-	PeopleSince uint32      `json:"people_since,omitempty"`
-	MergedInto  string      `json:"merged_into,omitempty"`
-	Quotes      []Signal    `json:"quotes"` // the most typical, at most 3
-	Tickets     []TicketRef `json:"tickets"`
-	Position    uint64      `json:"position"`  // the input that changed it last
-	Watermark   uint64      `json:"watermark"` // the input that the ranking is as of
+	Regressed   bool   `json:"regressed,omitempty"`
+	PeopleSince uint32 `json:"people_since,omitempty"`
+	// Contradictions are people's decisions about it that say the opposite of each other;
+	// lists leave them out.
+	Contradictions []Contradiction `json:"contradictions,omitempty"`
+	MergedInto     string          `json:"merged_into,omitempty"`
+	Quotes         []Signal        `json:"quotes"` // the most typical, at most 3
+	Tickets        []TicketRef     `json:"tickets"`
+	Position       uint64          `json:"position"`  // the input that changed it last
+	Watermark      uint64          `json:"watermark"` // the input that the ranking is as of
 }
 
 // TicketRef names a ticket that a cluster is attached to.

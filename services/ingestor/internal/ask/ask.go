@@ -106,6 +106,7 @@ func (c *Client) once(ctx context.Context, method, address string, body, into an
 		return 0, fmt.Errorf("ask vendor: the address is not one: %w", ErrRefused)
 	}
 	r.Header.Set("Accept", "application/json")
+	r.Header.Set("User-Agent", "throughline") // GitHub refuses requests that name none
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
@@ -122,6 +123,10 @@ func (c *Client) once(ctx context.Context, method, address string, body, into an
 		return 0, fmt.Errorf("ask vendor: %s: the answer broke off", r.URL.Path)
 	case res.StatusCode == http.StatusTooManyRequests:
 		return retryAfter(res.Header), fmt.Errorf("ask vendor: %s: too many requests", r.URL.Path)
+	case res.StatusCode == http.StatusForbidden && (res.Header.Get("Retry-After") != "" || res.Header.Get("X-RateLimit-Remaining") == "0"):
+		return retryAfter(res.Header), fmt.Errorf("ask vendor: %s: too many requests", r.URL.Path) // GitHub
+	case res.StatusCode == http.StatusBadRequest && bytes.Contains(b, []byte("RATELIMITED")):
+		return unspecified, fmt.Errorf("ask vendor: %s: too many requests", r.URL.Path) // Linear
 	case res.StatusCode >= 500:
 		return 0, fmt.Errorf("ask vendor: %s: HTTP %d", r.URL.Path, res.StatusCode)
 	case res.StatusCode/100 != 2:

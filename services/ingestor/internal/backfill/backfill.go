@@ -27,6 +27,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/config"
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/feedback"
+	"github.com/throughline-dev/throughline/pkg/store"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/ask"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/change"
 	"github.com/throughline-dev/throughline/services/ingestor/internal/fold"
@@ -56,7 +57,7 @@ type Job struct {
 	Report     Report    `json:"report"`
 }
 
-// Report counts messages of customers: what the vendor has, and what was done so that we
+// Report counts messages of customers, or tickets: what the vendor has, and what was done so that we
 // have the same.
 type Report struct {
 	Pages         int `json:"pages"`
@@ -79,6 +80,7 @@ type Appender interface {
 type Runner struct {
 	Bus         *bus.Bus
 	Appender    Appender
+	Store       *store.DB                    // where tickets are known
 	Connections map[string]config.Connection // by id
 	Workspaces  map[string]string            // of the connections
 	Decode      func(config.Connection, event.Delivery) ([]change.Change, error)
@@ -221,7 +223,7 @@ func (r *Runner) one(ctx context.Context, kv jetstream.KeyValue, workspace, conn
 	}
 	v, ok := open(c, client)
 	if !known || !ok {
-		j.State, j.Problem = Failed, "the connection has no credentials for the vendor's API: set bot_token (slack), api_token (intercom), or email, api_token and base_url (zendesk)"
+		j.State, j.Problem = Failed, "the connection has no credentials for the vendor's API: set bot_token (slack), api_token (intercom), email, api_token and base_url (zendesk, jira), api_key (linear) or token (github)"
 		_, err = save(ctx, kv, j, revision)
 		return err
 	}
@@ -280,6 +282,14 @@ func (r *Runner) repair(ctx context.Context, states jetstream.KeyValue, c config
 			}
 			before, differs := counted, false
 			for _, ch := range changes {
+				if t, is := ch.(change.TicketChanged); is {
+					news, err := r.ticket(ctx, &counted, j.Workspace, t)
+					if err != nil {
+						return err
+					}
+					differs = news || differs
+					continue
+				}
 				place, ok := fold.Place(ch)
 				if !ok {
 					continue

@@ -53,6 +53,19 @@ func open(c config.Connection, client *ask.Client) (vendor, bool) {
 	case c.Type == "zendesk" && c.APIToken.Value() != "" && base != "":
 		client.Sign = func(r *http.Request) { r.SetBasicAuth(c.Email+"/token", c.APIToken.Value()) }
 		return &zendesk{Client: client, base: base}, true
+	case c.Type == "jira" && c.APIToken.Value() != "" && base != "":
+		client.Sign = func(r *http.Request) { r.SetBasicAuth(c.Email, c.APIToken.Value()) }
+		return &jira{Client: client, base: base}, true
+	case c.Type == "github" && c.Token.Value() != "":
+		bearer := ask.Bearer(c.Token.Value())
+		client.Sign = func(r *http.Request) {
+			bearer(r)
+			r.Header.Set("X-GitHub-Api-Version", "2022-11-28")
+		}
+		return &github{Client: client, base: or("https://api.github.com")}, true
+	case c.Type == "linear" && c.APIKey.Value() != "":
+		client.Sign = func(r *http.Request) { r.Header.Set("Authorization", c.APIKey.Value()) }
+		return &linear{Client: client, base: or("https://api.linear.app")}, true
 	}
 	return nil, false
 }

@@ -74,6 +74,12 @@ type ItemWithdrawn struct {
 	At   time.Time
 }
 
+// Expired withdraws what the items said until Until: the workspace keeps nothing older.
+type Expired struct {
+	Items []string
+	Until time.Time
+}
+
 // TicketChanged says what a ticket is like now. Type is one of the ticket events.
 // Workspace and Connection of the ticket are filled in by the caller.
 type TicketChanged struct {
@@ -150,6 +156,7 @@ func (ConversationStated) change()  {}
 func (ConversationDeleted) change() {}
 func (CustomerErased) change()      {}
 func (ItemWithdrawn) change()       {}
+func (Expired) change()             {}
 func (TicketChanged) change()       {}
 func (TicketPlaced) change()        {}
 func (AccountChanged) change()      {}

@@ -158,6 +158,8 @@ func outcomeOf(c change.Change) string {
 		return "deleted"
 	case change.CustomerErased:
 		return "erased"
+	case change.Expired:
+		return "expired"
 	case change.TicketChanged, change.TicketPlaced:
 		return "ticket"
 	case change.AccountChanged, change.AccountTold:

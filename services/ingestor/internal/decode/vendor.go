@@ -51,7 +51,7 @@ func decoder(c config.Connection, kind string) func(event.Delivery) ([]change.Ch
 		return linear.Decode
 	case "github":
 		return github.Decode
-	case feedbackapi.Feedback, feedbackapi.Accounts, feedbackapi.Deletion, feedbackapi.Erasure:
+	case feedbackapi.Feedback, feedbackapi.Accounts, feedbackapi.Deletion, feedbackapi.Erasure, feedbackapi.Expiry:
 		return feedbackapi.Decode
 	}
 	return func(event.Delivery) ([]change.Change, error) {

@@ -143,6 +143,10 @@ func (w *work) fold(ctx context.Context, m meaning) (refused, failed error) {
 			if err := out.withdraw(ctx, c); err != nil {
 				return nil, err
 			}
+		case change.Expired:
+			if err := out.expire(ctx, c); err != nil {
+				return nil, err
+			}
 		case change.Labelled:
 			if err := out.label(ctx, c); err != nil {
 				return nil, err
@@ -266,6 +270,17 @@ func (o *outcome) withdraw(ctx context.Context, c change.ItemWithdrawn) error {
 			o.touched[k] = conv
 		}
 	}
+	return nil
+}
+
+// expire withdraws items for their age, and notes it as the erasure of what was that old.
+func (o *outcome) expire(ctx context.Context, c change.Expired) error {
+	for _, item := range c.Items {
+		if err := o.withdraw(ctx, change.ItemWithdrawn{Item: item, At: c.Until}); err != nil {
+			return err
+		}
+	}
+	o.record(erase.Job{Workspace: o.Workspace, Customer: erase.ByAge, Items: c.Items, Delivery: o.delivery.ID, Sequence: o.Sequence, Until: c.Until})
 	return nil
 }
 

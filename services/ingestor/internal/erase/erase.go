@@ -271,20 +271,26 @@ func concerns(c jetstream.ConsumerConfig, shard string) bool {
 // takes out what others say too.
 func (e *Eraser) learn(ctx context.Context, j Job) (*trace.Trace, error) {
 	t := trace.New()
-	t.Identify(j.Customer)
+	if j.Customer != ByAge {
+		t.Identify(j.Customer)
+	}
 	t.Identify(j.Items...)
 	signals, err := e.column(ctx, "SELECT DISTINCT id FROM signals WHERE workspace = ? AND item IN (?)", j.Workspace, j.Items)
 	if err != nil {
 		return nil, err
 	}
 	t.Identify(signals...)
+	items := map[string]bool{}
+	for _, id := range j.Items {
+		items[id] = true
+	}
 	err = e.deliveries(ctx, j.Workspace, func(d event.Delivery) {
 		changes, err := e.Decode(e.Connections[d.Connection], d)
 		if err != nil {
 			return // a dead letter, which is looked through as it is
 		}
 		for _, c := range changes {
-			e.heard(t, j, d, c)
+			heard(t, j, items, d, c)
 		}
 	})
 	if err != nil {
@@ -298,8 +304,8 @@ func (e *Eraser) learn(ctx context.Context, j Job) (*trace.Trace, error) {
 	for _, text := range own {
 		t.Said(text)
 	}
-	rows, err := e.Store.Conn().Query(ctx, `SELECT text FROM items FINAL WHERE workspace = ? AND customer != ?
-		UNION ALL SELECT concat(title, ' ', body) FROM tickets FINAL WHERE workspace = ?`, j.Workspace, j.Customer, j.Workspace)
+	rows, err := e.Store.Conn().Query(ctx, "SELECT text FROM items FINAL WHERE workspace = ? AND NOT "+j.own("id")+`
+		UNION ALL SELECT concat(title, ' ', body) FROM tickets FINAL WHERE workspace = ?`, j.Workspace, j.owner(), j.Workspace)
 	if err != nil {
 		return nil, fmt.Errorf("read what others say: %w", bus.Unavailable(err))
 	}
@@ -314,12 +320,22 @@ func (e *Eraser) learn(ctx context.Context, j Job) (*trace.Trace, error) {
 	return t, rows.Err()
 }
 
-// heard adds what a change tells of the customer.
-func (e *Eraser) heard(t *trace.Trace, j Job, d event.Delivery, c change.Change) {
+// heard adds what a change tells of the customer, or of what the items said.
+func heard(t *trace.Trace, j Job, items map[string]bool, d event.Delivery, c change.Change) {
 	switch c := c.(type) {
 	case change.MessageUpserted:
 		who := []string{feedback.CustomerID(j.Workspace, c.Place.Source, c.Author.ID, c.Author.Email), feedback.CustomerID(j.Workspace, c.Place.Source, c.Author.ID, "")}
-		if !slices.Contains(who, j.Customer) || at(c, d).After(j.Until) {
+		if at(c, d).After(j.Until) {
+			return
+		}
+		if j.Customer == ByAge {
+			conversation := feedback.ConversationID(j.Workspace, c.Place.Source, c.Place.External)
+			if items[feedback.ItemID(j.Workspace, conversation, who[0])] || items[feedback.ItemID(j.Workspace, conversation, who[1])] {
+				t.Said(c.Text)
+			}
+			return
+		}
+		if !slices.Contains(who, j.Customer) {
 			return
 		}
 		t.Said(c.Text)
@@ -333,7 +349,7 @@ func (e *Eraser) heard(t *trace.Trace, j Job, d event.Delivery, c change.Change)
 	case change.ConversationStated:
 		for _, m := range c.Messages {
 			m.Place = c.Place
-			e.heard(t, j, d, m)
+			heard(t, j, items, d, m)
 		}
 	}
 }
@@ -387,15 +403,15 @@ func (e *Eraser) column(ctx context.Context, query string, arguments ...any) ([]
 	return out, nil
 }
 
-// forget empties the rows that are the customer's own, whatever is in them: old revisions
+// forget empties the rows that are what is erased, whatever is in them: old revisions
 // of items and signals, with the numbers that stand for their meaning.
 func (e *Eraser) forget(ctx context.Context, j Job, reached map[string]uint64) error {
 	for _, m := range []struct {
 		sql       string
 		arguments []any
 	}{
-		{"ALTER TABLE items UPDATE text = '', messages = '[]', url = '', customer_name = '', customer_email = '' WHERE workspace = ? AND customer = ? AND sequence <= ? AND text != ''", []any{j.Workspace, j.Customer, j.Sequence}},
-		{"ALTER TABLE signals UPDATE quote = '', vector = [] WHERE workspace = ? AND customer = ? AND version <= ? AND quote != ''", []any{j.Workspace, j.Customer, reached[bus.Items]}},
+		{"ALTER TABLE items UPDATE text = '', messages = '[]', url = '', customer_name = '', customer_email = '' WHERE workspace = ? AND " + j.own("id") + " AND sequence <= ? AND text != ''", []any{j.Workspace, j.owner(), j.Sequence}},
+		{"ALTER TABLE signals UPDATE quote = '', vector = [] WHERE workspace = ? AND " + j.own("item") + " AND version <= ? AND quote != ''", []any{j.Workspace, j.owner(), reached[bus.Items]}},
 	} {
 		if err := e.mutate(ctx, m.sql, m.arguments...); err != nil {
 			return err

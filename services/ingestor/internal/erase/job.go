@@ -37,7 +37,7 @@ const (
 	Left    State = "left" // done as far as it can be; the report says where words are left
 )
 
-// Job is one erasure with its report. It holds no words of the customer.
+// Job is one erasure with its report, of a customer or by age. It holds no words.
 type Job struct {
 	Workspace string    `json:"workspace"`
 	Customer  string    `json:"customer"`
@@ -51,6 +51,22 @@ type Job struct {
 	Places    []Place   `json:"places,omitempty"`
 }
 
+// own is the condition that a row is of what is erased; item is the column with the item's id.
+// Its one argument is owner.
+func (j Job) own(item string) string {
+	if j.Customer == ByAge {
+		return item + " IN (?)"
+	}
+	return "customer = ?"
+}
+
+func (j Job) owner() any {
+	if j.Customer == ByAge {
+		return j.Items
+	}
+	return j.Customer
+}
+
 // Place is one stream, table or bucket in the report: how many values were looked at,
 // how many held a trace and lost it, and how many hold one still.
 type Place struct {
@@ -60,6 +76,10 @@ type Place struct {
 	Cleaned int    `json:"cleaned"`
 	Left    int    `json:"left"`
 }
+
+// ByAge stands for the customer in an erasure of items that are older than their workspace
+// keeps them, whoever spoke: of their words, and not of what identifies the people.
+const ByAge = "retention"
 
 // Key of a customer in the bucket of erasures.
 func Key(workspace, customer string) string { return workspace + "." + customer }

@@ -139,6 +139,9 @@ func (w *sweep) buckets(ctx context.Context, clean bool) ([]Place, error) {
 			return nil, fmt.Errorf("list bucket %s: %w", b.Name, bus.Unavailable(err))
 		}
 		for k := range lister.Keys() {
+			if b.Name == bus.BucketItems && !strings.HasPrefix(k, w.job.Workspace+".") {
+				continue
+			}
 			entry, err := kv.Get(ctx, k)
 			if errors.Is(err, jetstream.ErrKeyNotFound) {
 				continue

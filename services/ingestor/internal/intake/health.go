@@ -151,6 +151,7 @@ var fixes = map[string]string{
 	"method":          "the URL is called with another method than POST",
 	"cut off":         "connections break before a delivery is complete: look at the proxy in front",
 	"not a form":      "the sender's form is malformed",
+	"rate limited":    "the vendor sends more than per_minute of the connection allows; what it does not send again is brought by a backfill",
 }
 
 func (e *endpoint) judge(f fate, last *time.Time) (state, fix string) {

@@ -82,7 +82,7 @@ func New(o Options) (*Intake, error) {
 				}
 			}
 			in.metrics.expect(c.Type)
-			in.endpoints[c.ID] = &endpoint{workspace: w.ID, connection: c, verifier: v, limit: fitting(limit, o.MaxMessage)}
+			in.endpoints[c.ID] = &endpoint{workspace: w.ID, connection: c, verifier: v, limit: fitting(limit, o.MaxMessage), pace: perMinute(c.PerMinute)}
 		}
 	}
 	return in, errors.Join(errs...)

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/throughline-dev/throughline/pkg/config"
@@ -19,7 +21,8 @@ type endpoint struct {
 	workspace  string
 	connection config.Connection
 	verifier   *signature.Verifier
-	limit      int64
+	limit      int64  // bytes of a body
+	pace       *limit // of signed deliveries
 }
 
 // refusal is why a delivery is not accepted: an answer, and a word for the metric.
@@ -69,6 +72,12 @@ func (in *Intake) receive(w http.ResponseWriter, r *http.Request, e *endpoint) {
 	}
 	if err := e.verifier.Verify(r.Header.Get, body); err != nil {
 		in.refuse(w, e, &refusal{http.StatusUnauthorized, signatureReason(err), "the signature is not valid", ""})
+		return
+	}
+	// Only what is signed counts: strangers cannot use a vendor's share up.
+	if wait := e.pace.take(in.now()); wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		in.refuse(w, e, &refusal{http.StatusTooManyRequests, "rate limited", "more deliveries than the connection may send", "send it again later"})
 		return
 	}
 	l, no := look(e.connection.Type, r.Header, body)

@@ -184,7 +184,7 @@ func pause(ctx context.Context, d time.Duration) {
 func (r *Runner) put(ctx context.Context, j Job) (last uint64, n int, err error) {
 	rows, err := r.Store.Conn().Query(ctx, `SELECT sequence, id, connection, kind, received_at, headers, body FROM deliveries FINAL
 		WHERE workspace = ? AND sequence > ? AND sequence <= ? AND received_at >= ? AND kind NOT IN (?) ORDER BY sequence LIMIT ?`,
-		j.Workspace, j.After, j.Until, j.From, []string{feedbackapi.Deletion, feedbackapi.Erasure}, batch)
+		j.Workspace, j.After, j.Until, j.From, []string{feedbackapi.Deletion, feedbackapi.Erasure, feedbackapi.Expiry}, batch)
 	if err != nil {
 		return 0, 0, fmt.Errorf("read archive: %w", bus.Unavailable(err))
 	}

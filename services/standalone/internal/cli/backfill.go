@@ -13,7 +13,7 @@ import (
 
 type backfillCommand struct {
 	serverFlags
-	Connection string `arg:"" help:"Id of a Slack, Intercom or Zendesk connection with credentials for its API."`
+	Connection string `arg:"" help:"Id of a connection with credentials for its API: Slack, Intercom, Zendesk, Jira, Linear or GitHub."`
 	Since      string `help:"From when: a day as YYYY-MM-DD, an RFC 3339 time, or how long ago (72h)." required:"" placeholder:"T"`
 	JSON       bool   `help:"Print the report as JSON."`
 }

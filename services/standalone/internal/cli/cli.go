@@ -26,6 +26,8 @@ type Commands struct {
 	Backfill   backfillCommand   `cmd:"" help:"Read a connection's history through its vendor's API and repair what is missing."`
 	Replay     replayCommand     `cmd:"" help:"Decode stored deliveries again, after a decoder was mended; or, with --shadow, compare what the log would give with other settings."`
 	Erase      eraseCommand      `cmd:"" help:"Remove a customer's words from everywhere, and prove it with a report."`
+	Retention  retentionCommand  `cmd:"" help:"Show what was last erased for its age, and how."`
+	Export     exportCommand     `cmd:"" help:"Write feedback items, signals or clusters as JSON lines or CSV."`
 	Eval       evalCommand       `cmd:"" help:"Measure quality on labelled data, with the code of the services."`
 	DeadLetter deadLetterCommand `cmd:"" name:"dead-letter" help:"List, show, retry or drop events that were given up on."`
 	Digest     digestCommand     `cmd:"" help:"Print the digest of a day."`

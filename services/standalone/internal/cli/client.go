@@ -86,6 +86,7 @@ type deadLetter struct {
 	Reason   string    `json:"reason"`
 	Attempts int       `json:"attempts"`
 	Type     string    `json:"type"`
+	FirstAt  time.Time `json:"first_failure,omitzero"`
 	At       time.Time `json:"at"`
 }
 
@@ -112,9 +113,13 @@ func (l *deadLetterLs) Run(ctx context.Context, s *Streams) error {
 				continue
 			}
 			if n == 1 {
-				fmt.Fprintln(table, "ID\tAT\tGIVEN UP BY\tATTEMPTS\tTYPE\tREASON")
+				fmt.Fprintln(table, "ID\tFIRST FAILURE\tLAST FAILURE\tGIVEN UP BY\tATTEMPTS\tTYPE\tREASON")
 			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\n", d.ID, d.At.Local().Format(time.DateTime), d.Durable, d.Attempts, d.Type, d.Reason)
+			first := "?"
+			if !d.FirstAt.IsZero() {
+				first = d.FirstAt.Local().Format(time.DateTime)
+			}
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", d.ID, first, d.At.Local().Format(time.DateTime), d.Durable, d.Attempts, d.Type, d.Reason)
 		}
 		if cursor = page.NextCursor; cursor == "" {
 			break

@@ -100,3 +100,36 @@ func (r erasure) print(s *Streams) error {
 	}
 	return table.Flush()
 }
+
+type retentionCommand struct {
+	serverFlags
+	JSON bool `help:"Print the report as JSON."`
+}
+
+// Run prints the newest erasure by age. It ends as "found wanting" where words are left.
+func (c *retentionCommand) Run(ctx context.Context, s *Streams) error {
+	raw, err := c.request(ctx, http.MethodGet, "/v1/retention", "application/json", nil)
+	if err != nil {
+		return err
+	}
+	var report erasure
+	if err := json.Unmarshal(raw, &report); err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	switch {
+	case c.JSON:
+		if _, err := s.Out.Write(raw); err != nil {
+			return err
+		}
+	case report.State == "done" || report.State == "left":
+		if err := report.print(s); err != nil {
+			return err
+		}
+	default:
+		fmt.Fprintln(s.Out, report.State, report.Waiting)
+	}
+	if report.State == "left" {
+		return finding{errors.New("words are left where the report says so")}
+	}
+	return nil
+}

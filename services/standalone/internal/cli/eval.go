@@ -19,6 +19,7 @@ type evalCommand struct {
 	Classify evalClassify `cmd:"" help:"Judge JSONL {id, text, body?, labels…}; macro F1, confusion, calibration."`
 	Extract  evalExtract  `cmd:"" help:"Find the signals of JSONL {id, text, signals?}; span F1, signals per item, items per second."`
 	Burst    evalBurst    `cmd:"" help:"Find planted bursts in a JSONL stream {id, ts, text, label, account}; found within 6 hours, precision."`
+	Alerts   evalAlerts   `cmd:"" help:"Live through a simulated year with bursts, spikes, leavings and attempts to be heard too much; precision and delay of the alerts."`
 	Name     evalName     `cmd:"" help:"Name each label of JSONL {text, label} as a cluster is named; how well names tell labels apart."`
 	Attach   evalAttach   `cmd:"" help:"Match feedback JSONL {id, text, ticket?} to tickets; recall, MRR, precision and coverage of what is attached without asking."`
 	Handoff  evalHandoff  `cmd:"" help:"Play a folder of handoff scenarios; facts told within 1,000 and 4,000 tokens, beside two baselines."`

@@ -33,9 +33,11 @@ type patient struct {
 	listen string
 	public string
 	models string
-	token  fs.FileMode
-	signed string // the file of Slack's secret
-	change func(*doctor.Doctor)
+	// provider of embeddings: lexical, which needs no weights, but where they are the matter.
+	provider string
+	token    fs.FileMode
+	signed   string // the file of Slack's secret
+	change   func(*doctor.Doctor)
 }
 
 // examine writes the patient's configuration and looks at it.
@@ -48,14 +50,14 @@ func (p *patient) examine(t *testing.T) []doctor.Check {
 	text := fmt.Sprintf(`listen: %s
 public_url: %s
 data: %s
-models: {dir: %q}
+models: {dir: %q, embeddings: {provider: %s}}
 workspaces:
   - id: acme
     api_tokens: [{name: ci, token: "file:%s", scopes: [read]}]
     connections:
       - {id: acme-slack, type: slack, signing_secret: %q}
       - {id: acme-jira, type: jira, webhook_secret: "file:%s", base_url: %q, email: bot@acme.example, api_token: "file:%s"}
-%s`, p.listen, p.public, filepath.Join(p.dir, "data"), p.models, secret, p.signed, secret, jira.URL, secret, strings.Join(p.texts, "\n"))
+%s`, p.listen, p.public, filepath.Join(p.dir, "data"), p.models, p.provider, secret, p.signed, secret, jira.URL, secret, strings.Join(p.texts, "\n"))
 	file := filepath.Join(p.dir, "throughline.yaml")
 	write(t, file, text, 0o600)
 	d := doctor.New(file)
@@ -81,9 +83,8 @@ func healthy(t *testing.T) *patient {
 	t.Helper()
 	p := &patient{
 		dir: t.TempDir(), vendor: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"accountId":"1"}`) },
-		listen: "127.0.0.1:0", public: "http://127.0.0.1:0", token: 0o600,
+		listen: "127.0.0.1:0", public: "http://127.0.0.1:0", token: 0o600, provider: "lexical",
 	}
-	p.models = weights(t)
 	p.signed = "file:" + filepath.Join(p.dir, "token")
 	if err := os.Mkdir(filepath.Join(p.dir, "data"), 0o700); err != nil {
 		t.Fatal(err)
@@ -91,14 +92,24 @@ func healthy(t *testing.T) *patient {
 	return p
 }
 
-// weights is where `make models` put the model.
-func weights(t *testing.T) string {
+// weights is what `make models` installed, without packages beside it.
+func weights(t *testing.T) fs.FS {
 	t.Helper()
-	dir, err := filepath.Abs(filepath.Join("..", "..", "..", "..", ".cache", "models"))
-	if err != nil {
-		t.Fatal(err)
+	const folder = "bge-small-en-v1.5-q"
+	out := fstest.MapFS{}
+	from := os.DirFS(filepath.Join("..", "..", "..", "..", ".cache", "models"))
+	names, err := fs.Glob(from, folder+"/*")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no weights (%v): run `make models` first", err)
 	}
-	return dir
+	for _, name := range names {
+		b, err := fs.ReadFile(from, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[name] = &fstest.MapFile{Data: b, Mode: 0o600}
+	}
+	return out
 }
 
 // nowhere is an address that nothing listens on.
@@ -208,19 +219,20 @@ func TestTheDoctorFindsPlantedFaults(t *testing.T) {
 			write(t, filepath.Join(p.dir, "package.json"), `{"version":"1.2.3"}`, 0o600)
 			p.change = func(d *doctor.Doctor) { d.Engine = filepath.Join(p.dir, "libchdb.so") }
 		}, "engine", "is version 1.2.3, and this build was tested with " + engine.LibraryVersion, "make engine"},
-		{"no model", func(_ *testing.T, p *patient) { p.models = p.dir },
+		{"no model", func(_ *testing.T, p *patient) { p.models, p.provider = p.dir, "local" },
 			"model", "missing", "make models"},
 		{"an altered model", func(t *testing.T, p *patient) {
-			p.models = filepath.Join(p.dir, "models")
-			if err := os.CopyFS(p.models, os.DirFS(filepath.Join(weights(t), "node_modules", "@energetic-ai", "model-embeddings-en", "dist"))); err != nil {
+			p.models, p.provider = filepath.Join(p.dir, "models"), "local"
+			if err := os.CopyFS(p.models, weights(t)); err != nil {
 				t.Fatal(err)
 			}
-			b, err := os.ReadFile(filepath.Join(p.models, "vocab.json"))
+			file := filepath.Join(p.models, "bge-small-en-v1.5-q", "bge-small-en-v1.5-q-tokenizer.json")
+			b, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}
-			write(t, filepath.Join(p.models, "vocab.json"), strings.Replace(string(b), "the", "teh", 1), 0o600)
-		}, "model", "vocab.json is not the file of", "make models"},
+			write(t, file, strings.Replace(string(b), "the", "teh", 1), 0o600)
+		}, "model", "is not the file of", "make models"},
 		{"a clock that is off", func(_ *testing.T, p *patient) {
 			p.vendor = func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Date", time.Now().Add(10*time.Minute).UTC().Format(http.TimeFormat))

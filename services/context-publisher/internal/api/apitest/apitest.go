@@ -182,6 +182,16 @@ func (w *Workspace) History(_ context.Context, cluster string) ([]read.Event, er
 	return hits, nil
 }
 
+// Audit implements api.Workspace: one deed, with a hostile path, in a workspace that has
+// something.
+func (w *Workspace) Audit(_ context.Context, limit int, cursor string) (read.Page[read.Deed], error) {
+	var all []read.Deed
+	if len(w.clusters) > 0 {
+		all = []read.Deed{{At: Now, ID: "aud_1", Who: "maya", Via: "openid", Route: "POST /clusters/{id}/decisions", Target: "/clusters/<b>Mallory/decisions", Status: 303, Address: "192.0.2.7"}}
+	}
+	return page(all, limit, cursor)
+}
+
 // Explain implements api.Workspace.
 func (w *Workspace) Explain(ctx context.Context, cluster string) (read.Explanation, error) {
 	c, err := w.Cluster(ctx, cluster)
@@ -656,6 +666,9 @@ func ReaderToken(workspace string) string { return fmt.Sprintf("reader-of-%s-012
 // IngestToken is a token that may only send feedback.
 func IngestToken(workspace string) string { return fmt.Sprintf("sender-of-%s-0123456789", workspace) }
 
+// BossToken is a token that may do everything.
+func BossToken(workspace string) string { return fmt.Sprintf("boss-of-%s-0123456789", workspace) }
+
 // Keys makes the keyring of these workspaces.
 func Keys(workspaces ...string) *access.Keyring {
 	var all []config.Workspace
@@ -663,6 +676,7 @@ func Keys(workspaces ...string) *access.Keyring {
 		all = append(all, config.Workspace{ID: w, APITokens: []config.Token{
 			{Name: "maya", Token: config.NewSecret(Token(w)), Scopes: []string{"read", "decide"}},
 			{Name: "reader", Token: config.NewSecret(ReaderToken(w)), Scopes: []string{"read"}},
+			{Name: "boss", Token: config.NewSecret(BossToken(w)), Scopes: []string{"administer"}},
 			{Name: "sender", Token: config.NewSecret(IngestToken(w)), Scopes: []string{"ingest"}},
 		}})
 	}

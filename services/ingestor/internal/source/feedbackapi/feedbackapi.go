@@ -27,6 +27,7 @@ const (
 	Accounts = "accounts" // body: array of accounts
 	Deletion = "deletion" // body: {"item": ID}
 	Erasure  = "erasure"  // body: {"customer": ID}
+	Expiry   = "expiry"   // body: {"items": [ID], "until": TIME}
 )
 
 // Limits of one entry.
@@ -277,6 +278,15 @@ func Decode(in event.Delivery) ([]change.Change, error) {
 			return nil, fmt.Errorf("decode erasure: it names no customer")
 		}
 		return []change.Change{change.CustomerErased{Customer: v.Customer, At: in.ReceivedAt}}, nil
+	case Expiry:
+		var v struct {
+			Items []string  `json:"items"`
+			Until time.Time `json:"until"`
+		}
+		if err := payload.Decode(in.Body, &v); err != nil || len(v.Items) == 0 || v.Until.IsZero() {
+			return nil, fmt.Errorf("decode expiry: it names no items or no time")
+		}
+		return []change.Change{change.Expired{Items: v.Items, Until: v.Until}}, nil
 	}
 	return nil, fmt.Errorf("decode delivery: unknown kind")
 }
