@@ -90,16 +90,21 @@ async function views(page) {
   };
   const all = {
     roadmap: ["/", ".ranking li"],
+    filtered: ["/?kind=bug&since=90d", ".chips"],
+    nothing: ["/?q=nobody+ever+said+this&kind=bug", "div.empty"],
     cluster: [first, "#quotes .said"],
     tickets: ["/tickets", "table.list tbody tr"],
     ticket: ["/tickets/jira/PLAY-101", "#brief .said"],
+    compare: ["/tickets/jira/PLAY-101/compare?from=1", ".difference"],
     feedback: ["/feedback", "#list li, table.list tbody tr"],
     item: [await item(), "main"],
     digest: ["/digest", "h1"],
     inbox: ["/inbox", ".asks li"],
     decisions: ["/decisions", ".asks li"],
     connections: ["/connections", "table.list tbody tr"],
+    quality: ["/quality", "table.list tbody tr"],
     operations: ["/operations", "table.list tbody tr"],
+    audit: ["/audit", "table.list tbody tr"],
   };
   for (const [name, [path, holds]] of Object.entries(all)) {
     await page.goto(base + path);
@@ -178,6 +183,7 @@ async function keyboard(page) {
   await tabTo(page, ".ranking summary");
   await page.keyboard.press("Enter");
   expect(await page.locator(".ranking details[open] table.sums").first().isVisible(), "keyboard: the arithmetic does not open");
+  await page.waitForSelector(".ranking details[open] .change", { timeout: 10000 }).catch(() => faults.push("keyboard: what would change a rank is not told"));
   await page.goto(base + "/");
   await tabTo(page, ".ranking a.name");
   await page.keyboard.press("Enter");
@@ -186,6 +192,9 @@ async function keyboard(page) {
 
 try {
   const page = await tab();
+  await page.goto(base + "/login");
+  await inspect(page, "sign-in");
+  await page.screenshot({ path: join(shots, "sign-in.png") });
   await signIn(page);
   const all = await views(page);
   await keyboard(page);

@@ -25,6 +25,8 @@ type Desk interface {
 	Parts(ctx context.Context, workspace string, limit int) ([]read.Part, error)
 	Unsure(ctx context.Context, workspace string, limit int) ([]read.Signal, error)
 	Quarrels(ctx context.Context, workspace string, limit int) ([]read.Quarrel, error)
+	Delivery(ctx context.Context, workspace, item string) (read.Delivery, error)
+	Quality(ctx context.Context, workspace string, now time.Time) (read.Quality, error)
 	Decisions(ctx context.Context, workspace string, limit int, cursor string) (read.Page[read.Decision], error)
 	Flow(ctx context.Context, workspace string, now time.Time) ([]read.Stage, error)
 	Days(ctx context.Context, workspace string, clusters []string, now time.Time, days int) (map[string][]int, error)
@@ -143,6 +145,37 @@ func (p *Page) asks(ctx context.Context, workspace string) ([]ask, error) {
 	}
 	slices.SortStableFunc(all, func(a, b ask) int { return cmp.Compare(b.Worth, a.Worth) })
 	return all, nil
+}
+
+type qualityView struct {
+	read.Quality
+	Corrections read.Corrections
+	Figures     []evaluated
+}
+
+// evaluated is a figure that ships with the product.
+type evaluated struct{ What, Figure, Set string }
+
+// evaluations are the figures of the models that ship with this version, as make eval prints
+// them; README.md has the same.
+func evaluations() []evaluated {
+	return []evaluated{
+		{"Signals found in items: F1 of their spans", "0.88", "220 labelled items"},
+		{"Quotes that are verbatim spans of what was said", "100 %", "220 labelled items, and checked of every quote shown"},
+		{"Planted facts that a brief of 1,000 tokens tells, with the right conversations attached", "174 of 174", "22 handoff scenarios"},
+	}
+}
+
+func (p *Page) quality(req *request) error {
+	q, err := p.o.Desk.Quality(req.r.Context(), req.who.Workspace, p.o.Now())
+	if err != nil {
+		return err
+	}
+	c, err := req.workspace.Corrections(req.r.Context())
+	if err != nil {
+		return err
+	}
+	return p.show(req, http.StatusOK, "quality", "Quality", "quality", qualityView{q, c, evaluations()})
 }
 
 type decisionsView struct {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +75,20 @@ func (d desk) Quarrels(_ context.Context, ws string, _ int) ([]read.Quarrel, err
 	}
 	return []read.Quarrel{{About: "attachment", Cluster: d.cluster, Name: export, Tracker: feedback.Jira, Ticket: "PROJ-142",
 		Earlier: read.Ruling{ID: "dec_1", Action: "pin", By: "maya", At: apitest.Now}, Later: read.Ruling{ID: "dec_2", Action: "reject", By: "ben", Reason: apitest.Hostile, At: apitest.Now}}}, nil
+}
+
+func (d desk) Delivery(_ context.Context, ws, _ string) (read.Delivery, error) {
+	if ws != "acme" {
+		return read.Delivery{}, read.ErrNotFound
+	}
+	return read.Delivery{Kind: "slack", Connection: "acme-slack", ReceivedAt: apitest.Now, Body: `{"text":"` + apitest.Hostile + `"}`, Bytes: 30_000}, nil
+}
+
+func (d desk) Quality(_ context.Context, ws string, _ time.Time) (read.Quality, error) {
+	if ws != "acme" {
+		return read.Quality{}, nil
+	}
+	return read.Quality{Weeks: []read.Week{{From: apitest.Now, Signals: 40, Confidence: 0.8, Kinds: map[string]uint64{"bug": 30, "praise": 10}}}, Drifted: []string{"less of it is question than before"}}, nil
 }
 
 func (d desk) Decisions(_ context.Context, ws string, _ int, _ string) (read.Page[read.Decision], error) {
@@ -153,6 +169,25 @@ func TestTheIngestorsListsAreAsked(t *testing.T) {
 	for path, from := range map[string]string{"/connections": `data-from="/v1/connections"`, "/operations": `data-from="/v1/dead-letters"`} {
 		if resp, body := b.get(path); resp.StatusCode != http.StatusOK || !strings.Contains(body, from) || !strings.Contains(body, "/assets/ingest.js") {
 			t.Errorf("%s: %d", path, resp.StatusCode)
+		}
+	}
+}
+
+// What the page says of the models that ship is what README.md says of them.
+func TestTheFiguresAreThoseOfTheReadme(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body := serve(t).browser(t, apitest.Token("acme")).get("/quality")
+	shown := regexp.MustCompile(`<td><b>([^<]*)</b></td>`).FindAllStringSubmatch(body, -1)
+	if len(shown) == 0 {
+		t.Fatal("no figure is shown")
+	}
+	for _, m := range shown {
+		if figure, _, _ := strings.Cut(m[1], " of "); !strings.Contains(string(readme), figure) {
+			t.Errorf("README.md has no figure %s: change evaluations in desk.go with it", figure)
 		}
 	}
 }

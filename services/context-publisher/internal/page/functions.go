@@ -32,6 +32,9 @@ func (p *Page) functions() template.FuncMap {
 		"two":      func(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) },
 		"count":    count,
 		"need":     need,
+		"verb":     func(action string) string { return cmp.Or(verbs[action], action) },
+		"level64":  func(severity float32) string { return level(float64(severity)) },
+		"mix":      mixed,
 		"allKinds": func() []feedback.Kind { return feedback.Kinds },
 		"ruling":   func(r read.Ruling) string { return rulings[r.Action] },
 		"clock":    func(t time.Time) string { return t.UTC().Format("15:04:05") },
@@ -91,6 +94,10 @@ var deeds = map[string]string{
 	"DELETE /v1/customers/{id}": "Erased a customer", "DELETE /v1/feedback/{id}": "Deleted a feedback item",
 	"POST /v1/connections/{id}/backfill": "Began a backfill", "POST /v1/replay": "Began a replay",
 }
+
+// verbs are the decisions in words.
+var verbs = map[string]string{"merge": "Merged", "split": "Split", "move": "Moved out of", "rename": "Renamed", "ignore": "Ignored", "reopen": "Reopened", "mark": "Marked",
+	"pin": "Confirmed", "reject": "Rejected", "correct": "Corrected a signal", "undo": "Took a decision back"}
 
 // rulings say in words what one side of a contradiction decided.
 var rulings = map[string]string{"pin": "confirmed it here", "reject": "rejected it here", "ignore": "ignored it", "reopen": "reopened it", "mark": "marked it as", "rename": "named it", "merge": "joined another into it", "split": "split it"}
@@ -204,6 +211,31 @@ func bars(t brief.Terms, top float64) []term {
 		at += all[i].Width
 	}
 	return all
+}
+
+// mix is the kinds of a week as they are drawn, and in words.
+type mix struct {
+	Parts []term
+	Says  string
+}
+
+func mixed(w read.Week) mix {
+	var m mix
+	at := 0.0
+	for _, k := range feedback.Kinds {
+		n := w.Kinds[string(k)]
+		if n == 0 {
+			continue
+		}
+		width := 100 * float64(n) / float64(max(1, w.Signals))
+		m.Parts = append(m.Parts, term{Name: string(k), From: at, Width: width})
+		at += width
+		if m.Says != "" {
+			m.Says += ", "
+		}
+		m.Says += kinds[k] + " " + percent(width/100)
+	}
+	return m
 }
 
 // percent writes a share, of either precision.

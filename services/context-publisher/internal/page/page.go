@@ -111,6 +111,7 @@ func (p *Page) Register(mux *http.ServeMux) {
 		"GET /feedback":                        p.feedback,
 		"GET /feedback/{id}":                   p.feedbackItem,
 		"GET /inbox":                           p.inbox,
+		"GET /quality":                         p.quality,
 		"GET /decisions":                       p.decisions,
 		"GET /connections":                     p.connections,
 		"GET /operations":                      p.operations,

@@ -120,7 +120,7 @@ func views(s site) map[string]string {
 		"/": export, "/?q=okta&kind=feature_request": "Single sign-on", "/clusters/" + s.cluster(): "The arithmetic of this rank",
 		"/tickets": "changed since picked up", "/tickets/jira/PROJ-142": "when work began", "/tickets/jira/PROJ-142?revision=1": "revision 1 as it was",
 		"/tickets/github/acme%2Fscanner%2331": "Zebra TC52", "/feedback": "shipment list", "/feedback?q=okta&source=slack": "Okta",
-		"/feedback/" + feedback.ID("itm", "acme", "Please, dark mode on the tablet."): "What was heard in it", "/digest/2026-11-22": "Rising", "/tickets/jira/PROJ-142/compare": "when work began", "/inbox": "PROJ-142", "/decisions": "maya",
+		"/feedback/" + feedback.ID("itm", "acme", "Please, dark mode on the tablet."): "What was heard in it", "/digest/2026-11-22": "Rising", "/tickets/jira/PROJ-142/compare": "when work began", "/quality": "less of it is question than before", "/inbox": "PROJ-142", "/decisions": "maya",
 		"/connections": "Connect another one", "/operations": "Last hour", "/digest/2026-11-21": "No digest of this day",
 	}
 }

@@ -325,12 +325,24 @@ func (p *Page) feedback(req *request) error {
 	return p.show(req, http.StatusOK, "feedback", "Feedback", "feedback", v)
 }
 
+type itemView struct {
+	read.Item
+	Raw *read.Delivery
+}
+
 func (p *Page) feedbackItem(req *request) error {
 	item, err := req.workspace.FeedbackItem(req.r.Context(), req.r.PathValue("id"))
 	if err != nil {
 		return err
 	}
-	return p.show(req, http.StatusOK, "item", "Feedback item", "feedback", item)
+	v := itemView{Item: item}
+	raw, err := p.o.Desk.Delivery(req.r.Context(), req.who.Workspace, item.ID)
+	if err == nil {
+		v.Raw = &raw
+	} else if !errors.Is(err, api.ErrNotFound) {
+		return err
+	}
+	return p.show(req, http.StatusOK, "item", "Feedback item", "feedback", v)
 }
 
 func (p *Page) digestToday(req *request) error {

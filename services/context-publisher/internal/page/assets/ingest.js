@@ -44,9 +44,47 @@
     state.className = c.state === "ok" ? "status in_progress" : c.state === "waiting" ? "status" : "flag warm";
     if (c.fix) { const fix = document.createElement("p"); fix.className = "dim"; fix.textContent = c.fix; state.after(fix); }
     time(row, c.last_delivery);
-    cell(row, `${location.origin}/webhooks/${encodeURIComponent(c.id)}`, "code");
+    const progress = cell(row, filled.get(c.id) ?? "", "span");
+    progress.className = "dim";
+    const how = document.createElement("button");
+    how.type = "button";
+    how.className = "quiet small";
+    how.textContent = "How far?";
+    how.setAttribute("aria-label", `How far is the backfill of ${c.id}?`);
+    how.addEventListener("click", async () => { filled.set(c.id, await filling(c.id)); progress.textContent = filled.get(c.id); });
+    if (c.type === "slack" || c.type === "intercom" || c.type === "zendesk") progress.after(" ", how);
+    const address = `${location.origin}/webhooks/${encodeURIComponent(c.id)}`;
+    const line = cell(row, "", "div");
+    line.className = "copy";
+    line.appendChild(document.createElement("code")).textContent = address;
+    const copy = line.appendChild(document.createElement("button"));
+    copy.type = "button";
+    copy.className = "quiet small";
+    copy.textContent = "Copy";
+    copy.setAttribute("aria-label", `Copy the address of ${c.id}`);
+    copy.addEventListener("click", async () => {
+      try { await navigator.clipboard.writeText(address); copy.textContent = "Copied"; } catch { getSelection().selectAllChildren(line.firstChild); }
+    });
   });
-  if (connections) { look(); setInterval(look, 5000); }
+
+  // How far a backfill is, is asked for when somebody wants to know: most connections never
+  // had one.
+  const filled = new Map();
+  const filling = async (id) => {
+    const answer = await fetch(`/v1/connections/${encodeURIComponent(id)}/backfill`);
+    if (answer.status === 403) return "needs the scope administer";
+    if (answer.status === 404) return "never asked for";
+    if (!answer.ok) return `the ingestor answered ${answer.status}`;
+    const b = await answer.json();
+    const many = `${b.report?.conversations ?? 0} conversations, ${b.report?.messages ?? 0} messages`;
+    return b.state === "failed" ? `failed: ${b.problem ?? ""}` : `${b.state}: ${many}`;
+  };
+  // The list is left alone while somebody is at work in it.
+  const busy = () => connections.contains(document.activeElement) || connections.matches(":hover");
+  if (connections) {
+    look();
+    setInterval(() => { if (!busy()) look(); }, 5000);
+  }
 
   const letters = document.getElementById("dead-letters");
   const list = () => fill(letters, "dead-letter", "None: nothing was given up on.", (row, d) => {
