@@ -43,6 +43,7 @@ type Bus struct {
 	busy     func() bool
 	tracer   trace.Tracer // nil while nothing traces
 	metrics  *metrics
+	failures *failures
 }
 
 // New wraps a connection. It talks to the server only to prepare its JetStream
@@ -55,7 +56,7 @@ func New(nc *nats.Conn, o Options) (*Bus, error) {
 	if o.Syncer == nil || o.Logger == nil || o.Registerer == nil {
 		return nil, errors.New("open bus: Syncer, Logger and Registerer are required")
 	}
-	b := &Bus{nc: nc, js: js, log: o.Logger, sync: o.Syncer, replicas: max(o.Replicas, 1), maxBytes: o.MaxBytes, now: o.Now}
+	b := &Bus{nc: nc, js: js, log: o.Logger, sync: o.Syncer, replicas: max(o.Replicas, 1), maxBytes: o.MaxBytes, now: o.Now, failures: newFailures()}
 	if b.now == nil {
 		b.now = time.Now
 	}

@@ -220,6 +220,31 @@ func TestWhatAStoppedConsumerHadInHandComesToTheNextAtOnce(t *testing.T) {
 	}
 }
 
+func TestWhatWasPutOffDoesNotCountTowardsGivingUp(t *testing.T) {
+	t.Parallel()
+	b := bustest.New(t)
+	j := newJournal()
+	bustest.Run(t, b, bus.Consumer{Durable: "d", Stream: bus.Items, Attempts: 2}, bus.Each(func(_ context.Context, m bus.Message) error {
+		j.add(m.ID)
+		switch {
+		case m.Attempt <= 4:
+			return bus.RetryAfter(errors.New("later"), time.Millisecond)
+		case m.Attempt == 5:
+			return errors.New("failed once")
+		}
+		return nil
+	}))
+	publish(t, b, "a")
+	j.wait(t, 6)
+	list, err := b.DeadLetters(t.Context(), workspace, "", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list) != 0 {
+		t.Errorf("one failure after four delays became a dead letter: %+v", list)
+	}
+}
+
 func TestUnavailableNeverBecomesADeadLetter(t *testing.T) {
 	t.Parallel()
 	b := bustest.New(t)

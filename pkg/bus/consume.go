@@ -66,7 +66,8 @@ type Consumer struct {
 	// 0 hands over what is there.
 	Linger time.Duration
 	// Attempts is how often a message is tried before it becomes a dead letter; 0
-	// means 5. Unavailable and RetryAfter do not count.
+	// means 5. Unavailable and RetryAfter do not count, nor does what another process
+	// tried.
 	Attempts int
 	// AckWait is how long the server waits for a sign of life; 0 means 15 s. The
 	// loop gives one every third of it while a handler works.
@@ -385,11 +386,17 @@ func (l *loop) beat(ctx context.Context, batch []pending) (stop func()) {
 func (l *loop) settle(ctx context.Context, p pending, err error) {
 	m := l.bus.metrics
 	after, delayed := AfterOf(err)
+	counts := err != nil && ctx.Err() == nil && !delayed && !IsUnavailable(err)
+	failed := 0
+	if counts {
+		failed = l.bus.failures.add(l.Durable, p.Sequence)
+	}
 	switch {
 	case err == nil:
 		delete(l.failed, p.Sequence)
 		m.settled.WithLabelValues(l.Durable, "ok").Inc()
 		p.finish("ok")
+		l.bus.failures.forget(l.Durable, p.Sequence)
 		l.report(p, p.raw.Ack())
 	case ctx.Err() != nil:
 		// Handed back: the next process need not wait until AckWait is over.
@@ -401,12 +408,10 @@ func (l *loop) settle(ctx context.Context, p pending, err error) {
 		m.settled.WithLabelValues(l.Durable, "retry").Inc()
 		p.finish("retry")
 		l.report(p, p.raw.NakWithDelay(after))
-	case IsUnavailable(err) || !IsPermanent(err) && p.Attempt < l.Attempts:
-		l.firstFailure(p)
-		m.settled.WithLabelValues(l.Durable, "retry").Inc()
-		p.finish("retry")
-		l.bus.log.Warn("will try again", "durable", l.Durable, "type", p.Type, "id", p.ID, "attempt", p.Attempt, "wait", backoffFor(p.Attempt), "error", err)
-		l.report(p, p.raw.NakWithDelay(backoffFor(p.Attempt)))
+	case IsUnavailable(err):
+		l.again(p, min(backoffFor(p.Attempt), longestOutage), err)
+	case !IsPermanent(err) && failed < l.Attempts:
+		l.again(p, backoffFor(failed), err)
 	default:
 		if derr := l.bus.bury(ctx, l.Durable, l.Stream, p, l.firstFailure(p), err); derr != nil {
 			// Not recorded, so not given up: it comes again.
@@ -418,9 +423,19 @@ func (l *loop) settle(ctx context.Context, p pending, err error) {
 		delete(l.failed, p.Sequence)
 		m.settled.WithLabelValues(l.Durable, "dead").Inc()
 		p.finish("dead")
+		l.bus.failures.forget(l.Durable, p.Sequence)
 		l.bus.log.Error("gave up; kept as a dead letter", "durable", l.Durable, "type", p.Type, "id", p.ID, "attempt", p.Attempt, "error", err)
 		l.report(p, p.raw.TermWithReason("dead letter"))
 	}
+}
+
+// again has a message delivered once more after a while.
+func (l *loop) again(p pending, wait time.Duration, err error) {
+	l.firstFailure(p)
+	l.bus.metrics.settled.WithLabelValues(l.Durable, "retry").Inc()
+	p.finish("retry")
+	l.bus.log.Warn("will try again", "durable", l.Durable, "type", p.Type, "id", p.ID, "attempt", p.Attempt, "wait", wait, "error", err)
+	l.report(p, p.raw.NakWithDelay(wait))
 }
 
 func (l *loop) report(p pending, err error) {

@@ -30,11 +30,11 @@ func runFlat(throughline string, span time.Duration, rate float64, connections i
 	start := time.Now()
 	var senders sync.WaitGroup
 	failed := make(chan error, connections)
-	counts := make([]int, connections)
+	counts, refusals := make([]int, connections), make([]int, connections)
 	for i := range connections {
 		senders.Go(func() {
-			taken, err := c.send(start.Add(span), time.Duration(float64(connections)/rate*float64(time.Second)))
-			if counts[i] = len(taken); err != nil {
+			taken, refused, err := c.send(start.Add(span), time.Duration(float64(connections)/rate*float64(time.Second)))
+			if counts[i], refusals[i] = len(taken), refused; err != nil {
 				failed <- err
 			}
 		})
@@ -53,12 +53,12 @@ func runFlat(throughline string, span time.Duration, rate float64, connections i
 		fmt.Printf("%8.1f %10.0f\n", minutes[len(minutes)-1], megabytes[len(megabytes)-1])
 	}
 	senders.Wait()
-	total := 0
-	for _, n := range counts {
-		total += n
+	total, refused := 0, 0
+	for i, n := range counts {
+		total, refused = total+n, refused+refusals[i]
 	}
 	half := len(minutes) / 2
-	fmt.Printf("\n%.0f requests/s; growth over the second half: %+.1f MB a minute\n", float64(total)/time.Since(start).Seconds(), slope(minutes[half:], megabytes[half:]))
+	fmt.Printf("\n%.0f requests/s were accepted, %d in all were answered 503; growth over the second half: %+.1f MB a minute\n", float64(total)/time.Since(start).Seconds(), refused, slope(minutes[half:], megabytes[half:]))
 	select {
 	case err := <-failed:
 		return errors.Join(errors.New("a sender gave up"), err)

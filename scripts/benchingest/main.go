@@ -256,7 +256,11 @@ func (c *contender) measure(span time.Duration, connections int) (figures, error
 	for i := range connections {
 		wg.Go(func() {
 			var err error
-			if taken[i], err = c.send(start.Add(span), 0); err != nil {
+			var refused int
+			if taken[i], refused, err = c.send(start.Add(span), 0); refused > 0 {
+				err = fmt.Errorf("%d requests were answered 503", refused)
+			}
+			if err != nil {
 				failed <- err
 			}
 		})
@@ -277,15 +281,15 @@ func (c *contender) measure(span time.Duration, connections int) (figures, error
 var sent atomic.Int64
 
 // send posts one webhook after another on a connection of its own until the end, not sooner
-// after each other than every, and returns how long each took.
-func (c *contender) send(end time.Time, every time.Duration) ([]time.Duration, error) {
+// after each other than every, and returns how long each took that was accepted, and how many
+// were answered 503.
+func (c *contender) send(end time.Time, every time.Duration) (out []time.Duration, refused int, err error) {
 	conn, err := net.Dial("tcp", c.address)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer conn.Close()
 	in := bufio.NewReader(conn)
-	var out []time.Duration
 	var request bytes.Buffer
 	for time.Now().Before(end) {
 		body := webhook(sent.Add(1))
@@ -299,22 +303,26 @@ func (c *contender) send(end time.Time, every time.Duration) ([]time.Duration, e
 			c.path, c.address, stamp, hex.EncodeToString(m.Sum(nil)), len(body))
 		request.Write(body)
 		if _, err := conn.Write(request.Bytes()); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		res, err := http.ReadResponse(in, nil)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		_, _ = io.Copy(io.Discard, res.Body)
 		res.Body.Close()
-		if res.StatusCode != http.StatusOK {
-			return nil, fmt.Errorf("answered %s", res.Status)
-		}
 		took := time.Since(now)
-		out = append(out, took)
+		switch res.StatusCode {
+		case http.StatusOK:
+			out = append(out, took)
+		case http.StatusServiceUnavailable:
+			refused++
+		default:
+			return nil, 0, fmt.Errorf("answered %s", res.Status)
+		}
 		time.Sleep(every - took)
 	}
-	return out, nil
+	return out, refused, nil
 }
 
 // said are what customers write in the load; each message says one of them and its number.

@@ -20,7 +20,7 @@ const contracts = "schemas/README.md"
 var durables = []struct{ name, suffix, stream, service, job string }{
 	{bus.IngestorDecode, "", bus.Deliveries, "ingestor", "decodes, in the order of the stream; one process at a time"},
 	{bus.IngestorArchive, "", bus.Deliveries, "ingestor", "copies deliveries to the table `deliveries`"},
-	{bus.IngestorLookup, "", bus.Deliveries, "ingestor", "asks Slack what its deliveries leave open; one process at a time"},
+	{bus.IngestorLookup, "", bus.Deliveries, "ingestor", "asks Slack and Zendesk what their deliveries leave open; one process at a time"},
 	{bus.Classifier, "", bus.Items, "classifier", "judges and embeds; any number of processes share it"},
 	{bus.ClassifierDecisions, "", bus.Signals, "classifier", "keeps what people say that signals are, and has their items read again"},
 	{bus.Clusterer, "-<shard>", bus.Items, "clusterer", "takes items in order, one process per shard; it awaits the result of each, which it reads from `SIGNALS` and `DEADLETTERS` without a durable"},

@@ -27,7 +27,7 @@ var banned = map[string]string{
 
 // vendors are the packages whose tagged fields have a vendor's names, not ours.
 var vendors = []string{
-	"services/ingestor/internal/source/*", "services/ingestor/internal/ticket/*", "services/ingestor/internal/intake",
+	"services/ingestor/internal/source/*", "services/ingestor/internal/ticket/*", "services/ingestor/internal/intake", "services/ingestor/internal/signature",
 	"services/context-publisher/internal/tracker/...", "services/context-publisher/internal/slackpost", "pkg/vendortest", "pkg/embed",
 	"services/standalone/internal/...",
 }

@@ -185,8 +185,10 @@ func perfect(lines []burstLine, planted []burstKey) BurstFinding {
 	var alerts []Alerted
 	said := map[string][]burst.Sighting{}
 	told := map[string]time.Time{}
+	spoken := map[string]int{}
 	for n, l := range lines {
-		me := burst.Sighting{Signal: l.ID, Person: l.ID, Who: l.Account, At: l.Time}
+		spoken[l.Account]++
+		me := burst.Sighting{Signal: l.ID, Person: l.ID, Who: l.Account, Share: float64(spoken[l.Account]) / float64(n+1), At: l.Time}
 		share := func(window time.Duration) float64 {
 			from, _ := slices.BinarySearchFunc(lines[:n], l.Time.Add(-window), func(o burstLine, t time.Time) int { return o.Time.Compare(t) })
 			return float64(n-from) / float64(max(n, 1))

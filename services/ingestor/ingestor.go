@@ -240,7 +240,7 @@ func (s *Service) backfill(ctx context.Context, _ *bus.Lease) error {
 	return r.Run(ctx)
 }
 
-// lookup reads the deliveries of connections that Slack can be asked about, and of no others.
+// lookup reads the deliveries of connections whose vendor can be asked, and of no others.
 func (s *Service) lookup(ctx context.Context, _ *bus.Lease) error {
 	cursors, err := s.deps.Bus.Bucket(ctx, bus.BucketCursors)
 	if err != nil {
@@ -265,7 +265,9 @@ func (s *Service) lookup(ctx context.Context, _ *bus.Lease) error {
 	for id, c := range s.connections {
 		if lookup.Takes(c) {
 			h.Connections[id] = c
-			h.API[id] = slackapi.New(c, &ask.Client{HTTP: client, Wait: wait, Counts: new(ask.Counts)})
+			if c.Type == "slack" {
+				h.API[id] = slackapi.New(c, &ask.Client{HTTP: client, Wait: wait, Counts: new(ask.Counts)})
+			}
 			subjects = append(subjects, bus.Subject("deliveries", s.workspaces[id], id))
 		}
 	}

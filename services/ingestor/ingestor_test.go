@@ -470,6 +470,9 @@ func TestAConnectionsRateIsLimited(t *testing.T) {
 		}
 	}
 	h.accepted("intercom", intercomReply("hello", 1790000002))
+	if n := h.counted("throughline_ingestor_connection_failures_total", "acme-slack", "rate limited"); n != 2 {
+		t.Errorf("%v failures of the connection", n)
+	}
 	if n := h.counted("throughline_ingestor_refused_total", "slack", "rate limited"); n != 2 {
 		t.Errorf("%v counted", n)
 	}

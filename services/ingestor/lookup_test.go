@@ -169,3 +169,28 @@ func TestARefusedLookupStopsNothing(t *testing.T) {
 		t.Errorf("%d items, %d calls", len(said), n)
 	}
 }
+
+// A ticket that was deleted and comes back is read anew through the API.
+func TestAnUndeletedTicketIsReadAnew(t *testing.T) {
+	t.Parallel()
+	z := vendortest.NewZendesk("bot@acme.example", "token", 30)
+	z.AddUser(vendortest.ZendeskUser{ID: 1, Name: "Ada", Role: "end-user"})
+	z.AddTicket(vendortest.ZendeskTicket{ID: 7, Status: "open", UpdatedAt: now.Add(-time.Minute), Comments: []vendortest.ZendeskComment{
+		{ID: 71, AuthorID: 1, Body: "the export fails", Public: true, CreatedAt: now.Add(-time.Hour)},
+	}})
+	var waits time.Duration
+	h := start(t, connected(t, history{Server: z.Server, kind: "zendesk", connect: func(c *config.Connection, url string) {
+		c.Email, c.APIToken, c.BaseURL = "bot@acme.example", config.NewSecret("token"), url
+	}}, &waits))
+	ticket := func(name string, at time.Time, event string) string {
+		return fmt.Sprintf(`{"type":"zen:event-type:ticket.%s","id":%q,"time":%q,"detail":{"id":"7"},"event":%s}`, name, name, at.Format(time.RFC3339), event)
+	}
+	h.accepted("zendesk", ticket("comment_added", now.Add(-time.Hour), `{"comment":{"id":"71","body":"the export fails","is_public":true,"author":{"id":"1","is_staff":false,"name":"Ada"}}}`))
+	h.accepted("zendesk", ticket("soft_deleted", now.Add(-10*time.Minute), `{}`))
+	h.settle()
+	if said := h.said(); len(said) != 0 {
+		t.Fatalf("a deleted ticket still says %q", said)
+	}
+	h.accepted("zendesk", ticket("undeleted", now.Add(-time.Minute), `{}`))
+	h.until("the ticket's words", func() bool { return strings.Contains(strings.Join(h.said(), ""), "the export fails") })
+}

@@ -8,8 +8,9 @@
 // hides nothing, and a busy hour, weekday or season of the whole workspace is no burst of
 // anything.
 //
-// It promises that one person, one account or one copied text is never a burst, and counts
-// for one in a burst of others. It is pure: the same sightings give the same answer.
+// It promises that one person, one account or one copied text is never a burst. A person and
+// a copied text count for one in a burst of others, and an account for at most twice what it
+// says of everything: half of a burst may come from who says half of everything anyway. It is pure: the same sightings give the same answer.
 package burst
 
 import (
@@ -21,15 +22,16 @@ import (
 // Sighting is a signal near the one in question.
 type Sighting struct {
 	Signal string
-	Person string // who said it
-	Who    string // its account, or its customer where no account is known
-	Copy   uint64 // as rank.Copy
+	Person string  // who said it
+	Who    string  // its account, or its customer where no account is known
+	Share  float64 // which part of all signals that one says
+	Copy   uint64  // as rank.Copy
 	Severe bool
 	At     time.Time
 }
 
-// Options say how much is needed. The defaults were chosen on a simulated stream: see
-// `throughline eval burst`.
+// Options say how much is needed. How the defaults were chosen is in decision 0005:
+// on simulated streams and the years of `throughline eval alerts`.
 type Options struct {
 	// P is how improbable it has to be by chance, for a signal.
 	P float64
@@ -40,10 +42,10 @@ type Options struct {
 }
 
 // Default are the options of the service.
-func Default() Options { return Options{P: 2e-5, Voices: 3, Signals: 4} }
+func Default() Options { return Options{P: 1e-4, Voices: 2, Signals: 4} }
 
 // Windows are how far back is looked.
-var Windows = []time.Duration{3 * time.Hour, 6 * time.Hour, 12 * time.Hour}
+var Windows = []time.Duration{3 * time.Hour, 6 * time.Hour}
 
 // Severe is the severity from which a signal counts for a spike, and Spike the window in
 // which severe ones make one.
@@ -83,7 +85,8 @@ func (o Options) Test(signal Sighting, near []Sighting, share func(window time.D
 			if asked++; !tried(asked) {
 				continue
 			}
-			if p := tail(asked, len(inside)-1, all); p < best.P && p < o.P && len(inside) >= o.Signals && voices(inside) >= o.Voices {
+			heard := counted(inside)
+			if p := tail(asked, heard-1, all); p < best.P && p < o.P && heard >= o.Signals && voices(inside) >= o.Voices {
 				best = Alarm{P: p, Window: window, Signals: ids(inside), Voices: voices(inside)}
 			}
 		}
@@ -104,7 +107,7 @@ func (o Options) Spiked(signal Sighting, near []Sighting, share float64) (Alarm,
 			inside = append(inside, s)
 		}
 		asked++
-		if p := tail(asked, len(inside)-1, share); signal.Severe && p < 1e-3 && voices(inside) >= o.Voices {
+		if p := tail(asked, counted(inside)-1, share); signal.Severe && p < 1e-3 && voices(inside) >= o.Voices {
 			return Alarm{P: p, Window: Spike, Signals: ids(inside), Voices: voices(inside)}, true
 		}
 	}
@@ -126,6 +129,21 @@ func repeated(others []Sighting, s Sighting) bool {
 	return slices.ContainsFunc(others, func(o Sighting) bool {
 		return s.Person != "" && o.Person == s.Person || s.Copy != 0 && o.Copy == s.Copy
 	})
+}
+
+// counted is how many of some sightings count: of each account at least one, and no more than
+// twice its share of everything.
+func counted(s []Sighting) int {
+	said, share := map[string]int{}, map[string]float64{}
+	for _, x := range s {
+		said[x.Who]++
+		share[x.Who] = x.Share
+	}
+	n := 0
+	for who, k := range said {
+		n += min(k, max(1, int(math.Round(2*share[who]*float64(len(s))))))
+	}
+	return n
 }
 
 // voices counts accounts.

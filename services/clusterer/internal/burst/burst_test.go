@@ -45,6 +45,21 @@ func TestBurstIsWhatChanceDoesNotDo(t *testing.T) {
 			t.Errorf("%s: is a burst", name)
 		}
 	}
+	crowd := near(20, 10, func(i int) string { // twelve of one account, and a stray
+		if i == 0 {
+			return "other"
+		}
+		return "loud"
+	})
+	if _, found := o.Test(me, crowd, share(0.01)); found {
+		t.Error("an account that says little else makes a burst with two strays")
+	}
+	for i := range crowd {
+		crowd[i].Share = 0.5
+	}
+	if _, found := o.Test(me, crowd, share(0.01)); !found {
+		t.Error("an account that says half of everything does not count for half of a burst")
+	}
 	copies := near(20, 10, each)
 	for i := range copies {
 		copies[i].Copy = 7

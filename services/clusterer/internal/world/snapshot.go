@@ -102,6 +102,7 @@ func Restore(workspace string, o Options, b []byte) (*World, error) {
 			c.Signals = map[string]bool{}
 		}
 	}
+	w.recount()
 	for _, c := range w.clusters {
 		if c.Signals == nil {
 			c.Signals = map[string]bool{}

@@ -9,6 +9,7 @@ func (t *taking) attribute(s *signal, customer string) {
 	}
 	if c := t.customers[s.Customer]; c != nil {
 		delete(c.Signals, s.ID)
+		t.spoken[t.who(s.Customer)]--
 	}
 	before := s.Customer
 	s.Customer = customer
@@ -18,5 +19,6 @@ func (t *taking) attribute(s *signal, customer string) {
 		t.touch(s.Cluster)
 	}
 	t.customers[customer].Signals[s.ID] = true
+	t.spoken[t.who(customer)]++
 	t.changed(s.ID)
 }

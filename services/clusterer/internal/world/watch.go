@@ -72,11 +72,8 @@ func (w *World) share(at time.Time, window time.Duration) float64 {
 }
 
 func (w *World) sighting(s *signal) burst.Sighting {
-	who := w.accountOf(s.Customer)
-	if who == "" {
-		who = "\x00" + s.Customer
-	}
-	return burst.Sighting{Signal: s.ID, Person: s.Customer, Who: who, Copy: s.Copy, Severe: s.Severity >= burst.Severe, At: s.At}
+	who := w.who(s.Customer)
+	return burst.Sighting{Signal: s.ID, Person: s.Customer, Who: who, Share: float64(w.spoken[who]) / float64(max(len(w.signals), 1)), Copy: s.Copy, Severe: s.Severity >= burst.Severe, At: s.At}
 }
 
 // watch looks whether a signal that just came is part of a burst, a spike, a large account

@@ -115,6 +115,7 @@ type World struct {
 	put       map[string]uint64 // account → sequence of the items stream that put it
 	domains   map[string]string // e-mail domain → account
 	clusters  map[string]*cluster
+	spoken    map[string]int // signals by account, or by customer without one; derived
 	tickets   map[string]work
 	answering map[string][]string          // standing cluster → tickets; derived, nil until asked for
 	names     map[string]string            // keys of machine-made names in use → cluster
@@ -175,7 +176,7 @@ func New(workspace string, o Options) *World {
 	return &World{
 		workspace: workspace, options: o.Space, settings: o.Rank, bursts: o.Burst,
 		signals: map[string]*signal{}, byItem: map[string]*item{}, customers: map[string]*customer{},
-		accounts: map[string]feedback.Account{}, put: map[string]uint64{}, domains: map[string]string{}, clusters: map[string]*cluster{}, tickets: map[string]work{}, names: map[string]string{},
+		accounts: map[string]feedback.Account{}, put: map[string]uint64{}, domains: map[string]string{}, clusters: map[string]*cluster{}, tickets: map[string]work{}, spoken: map[string]int{}, names: map[string]string{},
 		decisions: map[string]feedback.Decision{}, held: map[string][]string{},
 	}
 }
@@ -319,6 +320,8 @@ func (t *taking) meet(head *event.ItemHead) {
 		c = &customer{Signals: map[string]bool{}}
 		t.customers[head.Customer.ID] = c
 	}
+	t.spoken[t.who(head.Customer.ID)] -= len(c.Signals)
+	defer func() { t.spoken[t.who(head.Customer.ID)] += len(c.Signals) }()
 	if head.Account.ID != "" || head.Account.Name != "" {
 		c.Ref = head.Account
 	}
@@ -358,6 +361,7 @@ func (t *taking) insert(head *event.ItemHead, s feedback.Signal, at time.Time) {
 		t.asOf = at
 	}
 	t.customers[head.Customer.ID].Signals[s.ID] = true
+	t.spoken[t.who(head.Customer.ID)]++
 	t.counts.Add(t.World.signals[s.ID].Quote)
 	t.apply(changes)
 	t.recall(t.World.signals[s.ID])
@@ -384,6 +388,7 @@ func (t *taking) remove(id string) {
 	t.apply(changes)
 	if c := t.customers[s.Customer]; c != nil {
 		delete(c.Signals, id)
+		t.spoken[t.who(s.Customer)]--
 	}
 	t.counts.Remove(s.Quote)
 	t.unrecall(s)
@@ -399,7 +404,10 @@ func (t *taking) erase(e *event.Erasure) {
 			known.Signals = nil
 		}
 	}
-	delete(t.customers, e.Customer)
+	if c := t.customers[e.Customer]; c != nil {
+		t.spoken[t.who(e.Customer)] -= len(c.Signals)
+		delete(t.customers, e.Customer)
+	}
 }
 
 // account changes what a company is worth, or which customers belong to it; every
@@ -423,6 +431,23 @@ func (t *taking) account(a feedback.Account) {
 				t.changed(s)
 			}
 		}
+	}
+	t.recount()
+}
+
+// who is whom a customer speaks for: the account, or the person where none is known.
+func (w *World) who(customerID string) string {
+	if account := w.accountOf(customerID); account != "" {
+		return account
+	}
+	return "\x00" + customerID
+}
+
+// recount counts anew how much everybody has said.
+func (w *World) recount() {
+	clear(w.spoken)
+	for id, c := range w.customers {
+		w.spoken[w.who(id)] += len(c.Signals)
 	}
 }
 

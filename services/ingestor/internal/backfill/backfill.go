@@ -342,7 +342,7 @@ func compare(report *Report, s *fold.State, c change.Change, seen map[string]boo
 		seen[c.ID] = true
 		m, known := s.Messages[c.ID]
 		switch {
-		case !known && !s.Deleted:
+		case (!known || m.With) && !s.Deleted:
 			report.Missing++
 			return true
 		case known && !m.Gone && m.Version < c.Version:

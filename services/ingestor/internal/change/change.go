@@ -53,8 +53,15 @@ type ConversationStated struct {
 	Messages []MessageUpserted
 }
 
-// ConversationDeleted says that a conversation is gone, for good.
+// ConversationDeleted says that a conversation is gone, until it is restored.
 type ConversationDeleted struct {
+	Place Place
+	At    time.Time
+}
+
+// ConversationRestored says that a deleted conversation is back. What was said in it has to be
+// told again, since it was not kept.
+type ConversationRestored struct {
 	Place Place
 	At    time.Time
 }
@@ -150,21 +157,22 @@ type Disconnected struct{}
 // phrase: it is a metric label.
 type Nothing struct{ Reason string }
 
-func (MessageUpserted) change()     {}
-func (MessageDeleted) change()      {}
-func (ConversationStated) change()  {}
-func (ConversationDeleted) change() {}
-func (CustomerErased) change()      {}
-func (ItemWithdrawn) change()       {}
-func (Expired) change()             {}
-func (TicketChanged) change()       {}
-func (TicketPlaced) change()        {}
-func (AccountChanged) change()      {}
-func (AccountTold) change()         {}
-func (CustomerMet) change()         {}
-func (Labelled) change()            {}
-func (Disconnected) change()        {}
-func (Nothing) change()             {}
+func (MessageUpserted) change()      {}
+func (MessageDeleted) change()       {}
+func (ConversationStated) change()   {}
+func (ConversationDeleted) change()  {}
+func (ConversationRestored) change() {}
+func (CustomerErased) change()       {}
+func (ItemWithdrawn) change()        {}
+func (Expired) change()              {}
+func (TicketChanged) change()        {}
+func (TicketPlaced) change()         {}
+func (AccountChanged) change()       {}
+func (AccountTold) change()          {}
+func (CustomerMet) change()          {}
+func (Labelled) change()             {}
+func (Disconnected) change()         {}
+func (Nothing) change()              {}
 
 // None is the answer for a delivery that changes nothing.
 func None(reason string) []Change { return []Change{Nothing{Reason: reason}} }

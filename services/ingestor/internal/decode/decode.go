@@ -156,6 +156,8 @@ func outcomeOf(c change.Change) string {
 		return "said"
 	case change.MessageDeleted, change.ConversationDeleted, change.ItemWithdrawn:
 		return "deleted"
+	case change.ConversationRestored:
+		return "restored"
 	case change.CustomerErased:
 		return "erased"
 	case change.Expired:

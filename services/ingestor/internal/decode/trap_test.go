@@ -38,6 +38,7 @@ var traps = []struct {
 	{"an org-wide install", "slack", strings.Replace(msg(`"text":"hi"`), `"team_id":"T1"`, `"team_id":null,"context_team_id":null,"enterprise_id":"E1","authorizations":[{"enterprise_id":"E1","team_id":null,"user_id":"UB","is_bot":true,"is_enterprise_install":true}]`, 1), nil, []string{"said E1:C1:1700000001.000200", "E1:U1"}},
 	{"joins are nothing", "slack", msg(`"subtype":"channel_join","text":"<@U1> has joined"`), nil, []string{"not a customer's message"}},
 	{"rate limited", "slack", `{"type":"app_rate_limited","minute_rate_limited":1}`, nil, []string{"rate limited by slack"}},
+	{"an undeleted ticket", "zendesk", `{"type":"zen:event-type:ticket.undeleted","time":"2026-01-01T00:00:00Z","detail":{"id":"7"},"event":{}}`, nil, []string{"At:2026-01-01 00:00:00"}},
 	{"uninstalled", "slack", `{"type":"event_callback","event":{"type":"app_uninstalled"}}`, nil, []string{"disconnected"}},
 
 	{"v2 reply", "intercom", intercom("conversation.user.replied", `"type":"conversation","id":"7","contacts":{"contacts":[{"id":"c1"}]},"source":{"author":{"id":"c1","type":"lead","email":"a@x.example","name":"Ada"},"body":"<p>first</p>"},"conversation_parts":{"conversation_parts":[{"id":"p1","part_type":"comment","body":"<p>Ex&amp;port<br>fails</p>","author":{"type":"lead","id":"c1"},"created_at":1700000000}]}`),

@@ -80,6 +80,9 @@ func dated(c change.Change, received time.Time) change.Change {
 	case change.ConversationDeleted:
 		or(&c.At)
 		return c
+	case change.ConversationRestored:
+		or(&c.At)
+		return c
 	case change.CustomerErased:
 		or(&c.At)
 		return c

@@ -44,7 +44,9 @@ type State struct {
 	Stated       int64                `json:"stated,omitempty"`    // version of the newest statement of the whole
 	StatedBy     uint64               `json:"stated_by,omitempty"` // sequence of its delivery
 	Deleted      bool                 `json:"deleted,omitempty"`
-	Voices       map[string]string    `json:"voices,omitempty"` // customer → whose voice that is, where it is another's
+	DeletedAt    time.Time            `json:"deleted_at,omitzero"`  // the newest deletion,
+	RestoredAt   time.Time            `json:"restored_at,omitzero"` // and the newest restoration
+	Voices       map[string]string    `json:"voices,omitempty"`     // customer → whose voice that is, where it is another's
 }
 
 // Message is one message. Gone ones keep their id, so that they stay gone.
@@ -59,6 +61,7 @@ type Message struct {
 	Text     string              `json:"text,omitempty"`
 	URL      string              `json:"url,omitempty"`
 	Gone     bool                `json:"gone,omitempty"`
+	With     bool                `json:"with,omitempty"` // gone with its conversation only, and back once that is
 }
 
 // Revision is what was last published of an item.
@@ -89,6 +92,8 @@ func Place(c change.Change) (change.Place, bool) {
 		return c.Place, true
 	case change.ConversationDeleted:
 		return c.Place, true
+	case change.ConversationRestored:
+		return c.Place, true
 	}
 	return change.Place{}, false
 }
@@ -116,9 +121,20 @@ func (s *State) Apply(c change.Change, sequence uint64) error {
 		}
 		s.state(c, sequence)
 	case change.ConversationDeleted:
-		s.Deleted = true
-		for id := range s.Messages {
-			s.remove(id, c.At)
+		if c.At.After(s.DeletedAt) {
+			s.DeletedAt = c.At
+		}
+		if s.Deleted = s.Deleted || c.At.After(s.RestoredAt); s.Deleted {
+			for id := range s.Messages {
+				s.away(id, c.At)
+			}
+		}
+	case change.ConversationRestored:
+		if c.At.After(s.RestoredAt) {
+			s.RestoredAt = c.At
+		}
+		if s.Deleted && !s.DeletedAt.IsZero() && c.At.After(s.DeletedAt) {
+			s.Deleted = false
 		}
 	}
 	return nil
@@ -148,14 +164,22 @@ func (s *State) withdrawn(customer string, said time.Time) bool {
 // for the item's time stamp, whichever order removals come in.
 func (s *State) remove(id string, at time.Time) {
 	m := s.Messages[id]
-	if m.Gone && !at.After(m.Changed) {
-		return
-	}
 	changed := at
 	if m.Changed.After(at) {
 		changed = m.Changed
 	}
 	s.Messages[id] = Message{Gone: true, Changed: changed}
+}
+
+// away removes a message with its conversation. One that was gone before stays so for good.
+func (s *State) away(id string, at time.Time) {
+	m, known := s.Messages[id]
+	s.remove(id, at)
+	if !known || !m.Gone || m.With {
+		away := s.Messages[id]
+		away.With = true
+		s.Messages[id] = away
+	}
 }
 
 func (s *State) upsert(c change.MessageUpserted, sequence uint64) {
@@ -172,17 +196,19 @@ func (s *State) upsert(c change.MessageUpserted, sequence uint64) {
 		m.Changed = m.At
 	}
 	switch {
-	case s.Deleted, known && old.Gone:
+	case s.Deleted:
+		s.away(c.ID, m.Changed)
+	case known && old.Gone && !old.With:
 		s.remove(c.ID, m.Changed)
 	case s.withdrawn(m.Customer.ID, m.At):
 		s.remove(c.ID, m.Changed)
-	case known && (old.Version > m.Version || old.Version == m.Version && old.Sequence >= sequence):
+	case known && !old.Gone && (old.Version > m.Version || old.Version == m.Version && old.Sequence >= sequence):
 		if m.At.Before(old.At) {
 			old.At = m.At
 			s.Messages[c.ID] = old
 		}
 	default:
-		if known && old.At.Before(m.At) {
+		if known && !old.Gone && old.At.Before(m.At) {
 			m.At = old.At // an edit does not say something anew
 		}
 		s.Messages[c.ID] = m

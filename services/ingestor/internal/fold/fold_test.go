@@ -84,6 +84,36 @@ func TestOnlyWhatIsSaidMakesARevision(t *testing.T) {
 	}
 }
 
+// What was deleted with its conversation comes back when that is restored and it is told
+// again; what was deleted by itself does not, in whatever order it is heard of.
+func TestARestoredConversationIsToldAgain(t *testing.T) {
+	t.Parallel()
+	deleted, restored := change.ConversationDeleted{Place: place, At: at(9)}, change.ConversationRestored{Place: place, At: at(20)}
+	own := change.MessageDeleted{Place: place, ID: "m2", At: at(8)}
+	first, second := said("m1", 1, "ada", "x"), said("m2", 1, "ada", "y")
+	for name, changes := range map[string][]change.Change{
+		"in order":                        {first, second, own, deleted, restored, first, second},
+		"the message's own deletion last": {first, second, deleted, own, restored, second, first},
+		"the restoration first":           {first, second, own, restored, deleted},
+		"twice":                           {first, second, own, deleted, deleted, restored, restored, second, first},
+		"known only afterwards":           {deleted, own, restored, second, first},
+	} {
+		_, items := folded(t, changes...)
+		if last := items[len(items)-1]; last.Text != "x" {
+			t.Errorf("%s: %q", name, last.Text)
+		}
+	}
+	for name, changes := range map[string][]change.Change{
+		"deleted again":    {first, deleted, restored, first, change.ConversationDeleted{Place: place, At: at(30)}, first},
+		"restored earlier": {first, deleted, change.ConversationRestored{Place: place, At: at(5)}, first},
+	} {
+		_, items := folded(t, changes...)
+		if last := items[len(items)-1]; last.Text != "" {
+			t.Errorf("%s: %q", name, last.Text)
+		}
+	}
+}
+
 func TestADeletedItemKeepsNoWordsAndNoName(t *testing.T) {
 	t.Parallel()
 	s, items := folded(t, said("m1", 1, "ada", "secret words"), change.MessageDeleted{Place: place, ID: "m1", At: at(9)})

@@ -20,6 +20,7 @@ import (
 // health remembers, since the process started, how each connection fares. When the last
 // delivery came in is asked of the event log, which all processes share.
 type health struct {
+	metrics     *Metrics
 	mu          sync.Mutex
 	connections map[string]*fate
 }
@@ -31,7 +32,7 @@ type fate struct {
 	lastSuccess time.Time
 }
 
-func newHealth() *health { return &health{connections: map[string]*fate{}} }
+func newHealth(m *Metrics) *health { return &health{metrics: m, connections: map[string]*fate{}} }
 
 func (h *health) of(connection string) *fate {
 	f, ok := h.connections[connection]
@@ -45,6 +46,7 @@ func (h *health) of(connection string) *fate {
 func (h *health) failed(connection, reason string, at time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.metrics.failures.WithLabelValues(connection, reason).Inc()
 	f := h.of(connection)
 	f.failures[reason]++
 	f.lastFailure, f.lastReason = at, reason
@@ -53,6 +55,7 @@ func (h *health) failed(connection, reason string, at time.Time) {
 func (h *health) received(connection string, at time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.metrics.newest.WithLabelValues(connection).Set(float64(at.Unix()))
 	h.of(connection).lastSuccess = at
 }
 

@@ -3,6 +3,7 @@ package intake
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -63,7 +64,7 @@ func New(o Options) (*Intake, error) {
 	}
 	in := &Intake{
 		endpoints: map[string]*endpoint{}, keyring: o.Keyring, appender: o.Appender, bus: o.Bus, store: o.Store,
-		metrics: o.Metrics, health: newHealth(), log: o.Logger, now: o.Now, slots: make(chan struct{}, o.InFlight),
+		metrics: o.Metrics, health: newHealth(o.Metrics), log: o.Logger, now: o.Now, slots: make(chan struct{}, o.InFlight),
 		maxPart: int(fitting(512<<10, o.MaxMessage)),
 	}
 	var errs []error
@@ -74,6 +75,7 @@ func New(o Options) (*Intake, error) {
 				errs = append(errs, fmt.Errorf("connection %s: %w", c.ID, err))
 				continue
 			}
+			v.CertificatesFrom(certificate)
 			limit := o.MaxBody
 			if limit <= 0 {
 				limit = DefaultMaxBody
@@ -86,6 +88,20 @@ func New(o Options) (*Intake, error) {
 		}
 	}
 	return in, errors.Join(errs...)
+}
+
+// certificate gets a public certificate; who asks has checked whose address it is.
+func certificate(address string) ([]byte, error) {
+	client := &http.Client{Timeout: 2 * time.Second}
+	res, err := client.Get(address)
+	if err != nil {
+		return nil, fmt.Errorf("get certificate: %w", err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("get certificate: HTTP %d", res.StatusCode)
+	}
+	return io.ReadAll(io.LimitReader(res.Body, 64<<10))
 }
 
 // fitting lowers a limit of bodies so that the event around one, in which the body is

@@ -12,6 +12,8 @@ type Metrics struct {
 	deliveries *prometheus.CounterVec
 	refused    *prometheus.CounterVec
 	seconds    *prometheus.HistogramVec
+	newest     *prometheus.GaugeVec
+	failures   *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics; it fails if they are registered already.
@@ -29,8 +31,16 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 			Name: "throughline_ingestor_request_seconds", Help: "Time from a webhook's first byte to its answer.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14), // 0.5 ms to 4 s
 		}, []string{"kind"}),
+		newest: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "throughline_ingestor_connection_last_delivery_seconds",
+			Help: "Unix time of the newest delivery that this process took from a connection.",
+		}, []string{"connection"}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "throughline_ingestor_connection_failures_total",
+			Help: "Deliveries of a connection that were refused or could not be stored, by reason.",
+		}, []string{"connection", "reason"}),
 	}
-	for _, c := range []prometheus.Collector{m.deliveries, m.refused, m.seconds} {
+	for _, c := range []prometheus.Collector{m.deliveries, m.refused, m.seconds, m.newest, m.failures} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register intake metrics: %w", err)
 		}

@@ -1,6 +1,6 @@
-// Package lookup asks Slack for what its deliveries leave open: what the ids in them are
-// called, what stands under a reaction that captures, and what Slack withheld while it
-// limited us. What it learns becomes a delivery in the form of the event that would have told
+// Package lookup asks vendors for what their deliveries leave open: Slack, what the ids in them
+// are called, what stands under a reaction that captures, and what it withheld while it limited
+// us; Zendesk, what stands in a ticket that came back. What it learns becomes a delivery in the form of the event that would have told
 // of it, so that decoding stays pure and a replay needs no vendor.
 //
 // Each id is asked for once a month; that it was asked for is kept in the event log. Where
@@ -36,11 +36,11 @@ const (
 	respects = time.Hour
 )
 
-// Handler looks at the deliveries of Slack connections that have a bot token. Its fields are
-// set once; one process runs it at a time: hold a lease.
+// Handler looks at the deliveries of connections that Takes tells of. Its fields are set once;
+// one process runs it at a time: hold a lease.
 type Handler struct {
 	Connections map[string]config.Connection // by id; deliveries of others are left alone
-	API         map[string]*slackapi.API     // of the connections
+	API         map[string]*slackapi.API     // of the Slack connections
 	Asked       jetstream.KeyValue           // the bucket of cursors
 	Deliver     func(ctx context.Context, workspace string, c config.Connection, body []byte) error
 	Backfill    func(ctx context.Context, workspace, connection string, since time.Time) error
@@ -51,7 +51,9 @@ type Handler struct {
 }
 
 // Takes reports whether a connection can be asked.
-func Takes(c config.Connection) bool { return c.Type == "slack" && c.BotToken.Value() != "" }
+func Takes(c config.Connection) bool {
+	return c.Type == "slack" && c.BotToken.Value() != "" || c.Type == "zendesk" && c.APIToken.Value() != "" && c.BaseURL != ""
+}
 
 // envelope is what matters here of any of Slack's events.
 type envelope struct {
@@ -90,6 +92,16 @@ func (h *Handler) Handle(ctx context.Context, m bus.Message) error {
 	c, ok := h.Connections[d.Connection]
 	if !ok {
 		return nil
+	}
+	if d.Kind == "zendesk" {
+		var z struct {
+			Type string       `json:"type"`
+			Time payload.Time `json:"time"`
+		}
+		if err := payload.Decode(d.Body, &z); err != nil || z.Type != "zen:event-type:ticket.undeleted" {
+			return nil
+		}
+		return h.Backfill(ctx, m.Workspace, c.ID, payload.First(z.Time.Time, d.ReceivedAt).Add(-time.Minute))
 	}
 	var e envelope
 	if err := payload.Decode(d.Body, &e); err != nil {

@@ -1,30 +1,39 @@
 package signature
 
 import (
+	"crypto/ecdsa"
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"io"
 	"mime"
 	"mime/multipart"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
 
-// mail verifies deliveries of inbound mail, in one of three ways. Each needs a secret of
+// mail verifies deliveries of inbound mail, in one of five ways. Each needs a secret of
 // the connection:
 //
 //   - HTTP basic authentication with the secret as the password and any user name: for
 //     SES (through SNS), SendGrid and Postmark, who take https://user:password@host/… as the
-//     address to post to and sign nothing that can be verified without asking them;
+//     address to post to and sign nothing, or nothing that can be verified without asking them;
+//   - SendGrid's signed Inbound Parse: ECDSA over time stamp and body. The secret is then the
+//     verification key that SendGrid shows, in base64; it is public, and opens no other way;
+//   - Amazon SNS, which signs what SES puts into a topic: the secret is then the topic's ARN,
+//     which is no secret and opens no other way;
 //   - Mailgun's form fields timestamp, token and signature: hex HMAC-SHA256 of timestamp and
 //     token under the HTTP webhook signing key. They do not cover the mail, so that whoever
 //     sees one delivery can alter it for ten minutes: use the basic way with Mailgun too;
 //   - Standard Webhooks: for a relay of one's own, such as a mail server's pipe.
 type mail struct {
 	passwords [][sha256.Size]byte
+	sendgrid  []*ecdsa.PublicKey
+	sns       sns
 	mailgun   *Verifier
 	relay     *Verifier
 }
@@ -46,6 +55,15 @@ func newMail(secrets []string, now func() time.Time) (*Verifier, error) {
 			continue
 		}
 		v.secrets = append(v.secrets, []byte(s))
+		if strings.HasPrefix(s, arnPrefix) {
+			v.mail.sns.arns = append(v.mail.sns.arns, s)
+			continue
+		}
+		if key := verificationKey(s); key != nil {
+			v.mail.sendgrid = append(v.mail.sendgrid, key)
+			continue
+		}
+		v.mail.mailgun.secrets = append(v.mail.mailgun.secrets, []byte(s))
 		v.mail.passwords = append(v.mail.passwords, sha256.Sum256([]byte(s)))
 		key, err := standardSecret(s)
 		if err != nil {
@@ -53,13 +71,59 @@ func newMail(secrets []string, now func() time.Time) (*Verifier, error) {
 		}
 		v.mail.relay.secrets = append(v.mail.relay.secrets, key)
 	}
-	v.mail.mailgun.secrets = v.secrets
 	return v, nil
+}
+
+// verificationKey reads a public key as SendGrid shows it; nil for what is none.
+func verificationKey(s string) *ecdsa.PublicKey {
+	der, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		return nil
+	}
+	key, err := x509.ParsePKIXPublicKey(der)
+	if err != nil {
+		return nil
+	}
+	public, _ := key.(*ecdsa.PublicKey)
+	return public
+}
+
+// What SendGrid signs with, and how old it may be; that is ours: SendGrid names none.
+const (
+	sendgridSignature = "X-Twilio-Email-Event-Webhook-Signature"
+	sendgridTime      = "X-Twilio-Email-Event-Webhook-Timestamp"
+	sendgridWindow    = 10 * time.Minute
+)
+
+// signed verifies SendGrid's signature.
+func (m *mail) signed(h Header, body []byte, now time.Time) error {
+	given, err := base64.StdEncoding.DecodeString(h(sendgridSignature))
+	at, present := unixSeconds(sendgridTime)(h, nil)
+	if err != nil || !present {
+		return ErrMissing
+	}
+	sum := sha256.New()
+	sum.Write([]byte(h(sendgridTime)))
+	sum.Write(body)
+	digest := sum.Sum(nil)
+	if !slices.ContainsFunc(m.sendgrid, func(key *ecdsa.PublicKey) bool { return ecdsa.VerifyASN1(key, digest, given) }) {
+		return ErrMismatch
+	}
+	if now.Sub(at).Abs() > sendgridWindow {
+		return ErrStale
+	}
+	return nil
 }
 
 func (m *mail) verify(h Header, body []byte) error {
 	if encoded, ok := strings.CutPrefix(h("Authorization"), "Basic "); ok {
 		return m.basic(encoded)
+	}
+	if h(sendgridSignature) != "" && len(m.sendgrid) > 0 {
+		return m.signed(h, body, m.mailgun.now())
+	}
+	if h("x-amz-sns-message-type") != "" && len(m.sns.arns) > 0 {
+		return m.sns.verify(body, m.mailgun.now())
 	}
 	if h("webhook-signature") != "" {
 		return m.relay.Verify(h, body)

@@ -5,11 +5,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/throughline-dev/throughline/pkg/config"
 )
 
 var (
@@ -26,23 +29,36 @@ type line struct {
 	full bool // it is shown to be copied; one in a sentence may leave out what is required
 }
 
-// told lists every command line of ours in the repository's documents.
-func told(t *testing.T) []line {
+// documents lists the repository's documents.
+func documents(t *testing.T) []string {
 	t.Helper()
 	root := filepath.Join("..", "..", "..", "..")
-	var out []line
+	var out []string
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
 		case d.IsDir() && (strings.HasPrefix(d.Name(), ".") && path != root || d.Name() == "node_modules" || d.Name() == "testdata"):
 			return fs.SkipDir
-		case filepath.Ext(path) != ".md":
-			return nil
+		case filepath.Ext(path) == ".md":
+			out = append(out, path)
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// told lists every command line of ours in the documents.
+func told(t *testing.T) []line {
+	t.Helper()
+	var out []line
+	for _, path := range documents(t) {
 		b, err := os.ReadFile(path)
 		if err != nil {
-			return err
+			t.Fatal(err)
 		}
 		take := func(text string, full bool) {
 			for _, m := range said.FindAllStringSubmatch(strings.TrimSpace(text), -1) {
@@ -60,10 +76,6 @@ func told(t *testing.T) []line {
 		for _, m := range spanned.FindAllStringSubmatch(fenced.ReplaceAllString(text, ""), -1) {
 			take(m[1], false)
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	return out
 }
@@ -140,5 +152,50 @@ func TestDocumentsSayWhatTheProgramTakes(t *testing.T) {
 	}
 	if len(lines) < 60 || shown < 20 {
 		t.Errorf("found only %d command lines, %d of them to be copied", len(lines), shown)
+	}
+}
+
+var (
+	shownYAML = regexp.MustCompile("(?ms)^ *```yaml\n(.*?)^ *```")
+	reference = regexp.MustCompile(`env:([A-Z][A-Z0-9_]*)`)
+)
+
+// Every configuration that a document shows is one that is taken: no key that is unknown, no
+// value that is refused.
+func TestDocumentsShowConfigurationsThatAreTaken(t *testing.T) {
+	fields := map[string]bool{}
+	for i := range reflect.TypeFor[config.Config]().NumField() {
+		fields[reflect.TypeFor[config.Config]().Field(i).Tag.Get("yaml")] = true
+	}
+	n := 0
+	for _, file := range documents(t) {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range shownYAML.FindAllStringSubmatch(string(b), -1) {
+			text := m[1]
+			first, _, _ := strings.Cut(text, ":")
+			switch {
+			case strings.HasPrefix(text, "- {id:"):
+				text = "workspaces:\n  - id: acme\n    connections:\n" + regexp.MustCompile(`(?m)^`).ReplaceAllString(text, "      ")
+			case !fields[first]:
+				continue // another program's
+			}
+			n++
+			for _, r := range reference.FindAllStringSubmatch(text, -1) {
+				t.Setenv(r[1], "secret of "+r[1])
+			}
+			path := filepath.Join(t.TempDir(), "throughline.yaml")
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := config.Load(path); err != nil {
+				t.Errorf("%s shows\n%s%v", file, m[1], err)
+			}
+		}
+	}
+	if n < 10 {
+		t.Errorf("found only %d configurations", n)
 	}
 }

@@ -98,6 +98,8 @@ func (d Decoder) Decode(in event.Delivery) ([]change.Change, error) {
 		return []change.Change{change.MessageDeleted{Place: place, ID: string(n.Event.Comment.ID), At: received}}, nil
 	case "ticket.soft_deleted", "ticket.permanently_deleted", "ticket.marked_as_spam":
 		return []change.Change{change.ConversationDeleted{Place: place, At: received}}, nil
+	case "ticket.undeleted":
+		return []change.Change{change.ConversationRestored{Place: place, At: received}}, nil
 	case "messaging_ticket.message_added":
 		return d.messaged(n, place, received), nil
 	case "ticket.csat_received":
