@@ -48,14 +48,19 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 	return m, nil
 }
 
-// expect makes the series of a kind of connection exist before its first delivery: a
+// reasons are those for which a delivery can be refused.
+var reasons = []string{"no secret", "no signature", "bad signature", "stale signature", "foreign payload", "media type", "too large", "rate limited"}
+
+// expect makes the series of a connection and its kind exist before its first delivery: a
 // counter that first shows up at one never increased, and an alert on it would miss that.
-func (m *Metrics) expect(kind string) {
+func (m *Metrics) expect(kind, connection string) {
 	for _, outcome := range []string{"accepted", "duplicate", "answered", "refused", "failed"} {
 		m.deliveries.WithLabelValues(kind, outcome)
 	}
-	for _, reason := range []string{"no secret", "no signature", "bad signature", "stale signature", "foreign payload", "media type", "too large"} {
+	for _, reason := range reasons {
 		m.refused.WithLabelValues(kind, reason)
+		m.failures.WithLabelValues(connection, reason)
 	}
+	m.failures.WithLabelValues(connection, "not durable")
 	m.seconds.WithLabelValues(kind)
 }
