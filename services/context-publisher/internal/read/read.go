@@ -119,6 +119,16 @@ func stored(status string) []string {
 const clusterColumns = `id, name, name_pinned, status, status_since, people_since, kind, kinds, sources, medoid, signals, items, voices, accounts, worth,
 	first_seen, last_seen, position`
 
+// rankColumns are a rank, and what a reader compares it with.
+const rankColumns = `term_reach, term_worth, term_severity, term_momentum, term_churn, term_boost, score, toUInt32(rank), watermark,
+	signals, voices, accounts, worth, position`
+
+// ranked is where rankColumns go.
+func (c *Cluster) ranked() []any {
+	return []any{&c.Terms.Reach, &c.Terms.Worth, &c.Terms.Severity, &c.Terms.Momentum, &c.Terms.Churn, &c.Terms.Boost, &c.Score, &c.Rank, &c.Watermark,
+		&c.Signals, &c.Voices, &c.Accounts, &c.Worth, &c.Position}
+}
+
 type clusterRow struct {
 	Cluster
 	medoid string
@@ -176,7 +186,7 @@ func (r *Reader) Clusters(ctx context.Context, ws string, q ClusterQuery) (Page[
 			add("(matching > 0 OR positionCaseInsensitiveUTF8(name, ?) > 0)", q.Q)
 		}
 	}
-	rows, err := r.db.Conn().Query(ctx, `SELECT id, `+matching+`, term_reach, term_worth, term_severity, term_momentum, term_churn, term_boost, score, toUInt32(rank), watermark
+	rows, err := r.db.Conn().Query(ctx, `SELECT id, `+matching+`, `+rankColumns+`
 		FROM ranked_clusters`+from+` WHERE `+strings.Join(where, " AND ")+
 		fmt.Sprintf(` ORDER BY rank LIMIT %d`, limit+1), args...)
 	if err != nil {
@@ -186,7 +196,7 @@ func (r *Reader) Clusters(ctx context.Context, ws string, q ClusterQuery) (Page[
 	var ranked []Cluster
 	for rows.Next() {
 		var c Cluster
-		if err := rows.Scan(&c.ID, &c.Matching, &c.Terms.Reach, &c.Terms.Worth, &c.Terms.Severity, &c.Terms.Momentum, &c.Terms.Churn, &c.Terms.Boost, &c.Score, &c.Rank, &c.Watermark); err != nil {
+		if err := rows.Scan(append([]any{&c.ID, &c.Matching}, c.ranked()...)...); err != nil {
 			return Page[Cluster]{}, failed("read cluster", err)
 		}
 		ranked = append(ranked, c)
@@ -280,6 +290,10 @@ func (r *Reader) dress(ctx context.Context, ws string, ranked []Cluster) ([]Clus
 			medoids[c.ID] = c.medoid
 			i := at[c.ID]
 			known := ranked[i]
+			if known.Position > 0 {
+				// What the rank was computed from: the row may have changed since.
+				c.Signals, c.Voices, c.Accounts, c.Worth, c.Position = known.Signals, known.Voices, known.Accounts, known.Worth, known.Position
+			}
 			c.Rank, c.Score, c.Terms, c.Watermark, c.Matching, c.Retired, c.MergedInto = known.Rank, known.Score, known.Terms, known.Watermark, known.Matching, known.Retired, known.MergedInto
 			if c.Status == "ignored" {
 				c.Rank = 0
@@ -359,9 +373,8 @@ func (r *Reader) Cluster(ctx context.Context, ws, id string) (Cluster, error) {
 		return Cluster{}, failed("read cluster", err)
 	}
 	c.Retired = retired == 1
-	err = r.db.Conn().QueryRow(ctx, `SELECT term_reach, term_worth, term_severity, term_momentum, term_churn, term_boost, score, toUInt32(rank), watermark
-		FROM ranked_clusters WHERE workspace = ? AND id = ? AND status != 'ignored'`, ws, id).
-		Scan(&c.Terms.Reach, &c.Terms.Worth, &c.Terms.Severity, &c.Terms.Momentum, &c.Terms.Churn, &c.Terms.Boost, &c.Score, &c.Rank, &c.Watermark)
+	err = r.db.Conn().QueryRow(ctx, `SELECT `+rankColumns+`
+		FROM ranked_clusters WHERE workspace = ? AND id = ? AND status != 'ignored'`, ws, id).Scan(c.ranked()...)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return Cluster{}, failed("read rank", err)
 	}
