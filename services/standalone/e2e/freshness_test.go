@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,10 +29,8 @@ var (
 // and last.
 type desk struct {
 	*httptest.Server
-	first map[string]chan time.Time
-
-	mu     sync.Mutex
-	writes int
+	first  map[string]chan time.Time
+	writes atomic.Int64
 }
 
 var comment = regexp.MustCompile(`^/rest/api/3/issue/([A-Z]+-[0-9]+)/comment(/|$)`)
@@ -56,9 +55,7 @@ func newDesk(t *testing.T, jira string, keys []string) *desk {
 		case d.first[m[1]] <- time.Now():
 		default: // a later write
 		}
-		d.mu.Lock()
-		d.writes++
-		d.mu.Unlock()
+		d.writes.Add(1)
 		return nil
 	}
 	d.Server = httptest.NewServer(proxy)
@@ -136,7 +133,7 @@ func TestTheFirstChangeReachesTheTrackerAtOnce(t *testing.T) {
 		return took[int(share*float64(len(took)-1))].Round(time.Millisecond)
 	}
 	t.Logf("%d webhooks at %d a second over %d tickets; from the 2xx to the first block of %d tickets: median %s, 95 %% %s, 99 %% %s, longest %s; %d writes",
-		*freshItems, *freshRate, len(tickets), len(took), at(.5), at(.95), at(.99), at(1), d.writes)
+		*freshItems, *freshRate, len(tickets), len(took), at(.5), at(.95), at(.99), at(1), d.writes.Load())
 	if text := s.page(t, "/metrics"); !strings.Contains(text, `throughline_freshness_seconds_count{change="first",stage="tracker"}`) {
 		t.Error("/metrics has no histogram of the first changes")
 	}
