@@ -174,8 +174,6 @@ func (s *Service) publishAgain(ctx context.Context, w rereading) error {
 	if err != nil {
 		return fmt.Errorf("read again: %w", err)
 	}
-	if _, err := s.bus.PublishFenced(ctx, subject, e, last); err != nil {
-		return err
-	}
-	return nil
+	_, err = s.bus.PublishFenced(ctx, subject, e, last)
+	return err
 }

@@ -26,38 +26,27 @@ type Deed struct {
 // Audit lists who did what, newest first.
 func (r *Reader) Audit(ctx context.Context, ws string, limit int, after string) (Page[Deed], error) {
 	limit = limited(limit)
-	where, args := "workspace = ?", []any{ws}
-	if after != "" {
-		var at int64
-		var id string
-		if err := place(after, &at, &id); err != nil {
-			return Page[Deed]{}, err
-		}
-		where += " AND (toUnixTimestamp64Micro(at), id) < (?, ?)"
-		args = append(args, at, id)
+	further, args, err := older("at", "id", after)
+	if err != nil {
+		return Page[Deed]{}, err
 	}
 	rows, err := r.db.Conn().Query(ctx, fmt.Sprintf(`SELECT at, id, who, via, route, target, status, address, forwarded
-		FROM audit WHERE %s ORDER BY workspace DESC, at DESC, id DESC LIMIT %d`, where, limit+1), args...)
+		FROM audit WHERE workspace = ?%s ORDER BY workspace DESC, at DESC, id DESC LIMIT %d`, further, limit+1), append([]any{ws}, args...)...)
 	if err != nil {
 		return Page[Deed]{}, failed("list audit log", err)
 	}
 	defer rows.Close()
-	page := Page[Deed]{Items: []Deed{}}
+	deeds := []Deed{}
 	for rows.Next() {
 		var d Deed
 		if err := rows.Scan(&d.At, &d.ID, &d.Who, &d.Via, &d.Route, &d.Target, &d.Status, &d.Address, &d.Forwarded); err != nil {
 			return Page[Deed]{}, failed("read audit log", err)
 		}
 		d.At = d.At.UTC()
-		page.Items = append(page.Items, d)
+		deeds = append(deeds, d)
 	}
 	if err := rows.Err(); err != nil {
 		return Page[Deed]{}, failed("list audit log", err)
 	}
-	if len(page.Items) > limit {
-		page.Items = page.Items[:limit]
-		last := page.Items[limit-1]
-		page.NextCursor = cursor(last.At.UnixMicro(), last.ID)
-	}
-	return page, nil
+	return page(deeds, limit, func(d Deed) (time.Time, string) { return d.At, d.ID }), nil
 }

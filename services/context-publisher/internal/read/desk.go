@@ -126,26 +126,20 @@ type Decision struct {
 // Decisions lists what people decided, newest first.
 func (r *Reader) Decisions(ctx context.Context, ws string, limit int, after string) (Page[Decision], error) {
 	limit = limited(limit)
-	where, args := "workspace = ?", []any{ws}
-	if after != "" {
-		var at int64
-		var id string
-		if err := place(after, &at, &id); err != nil {
-			return Page[Decision]{}, err
-		}
-		where += " AND (toUnixTimestamp64Micro(at), id) < (?, ?)"
-		args = append(args, at, id)
+	further, args, err := older("at", "id", after)
+	if err != nil {
+		return Page[Decision]{}, err
 	}
 	rows, err := r.db.Conn().Query(ctx, fmt.Sprintf(`SELECT d.id, d.action, d.cluster, c.name, d.into, d.name, length(d.signals), d.tracker, d.ticket,
 			d.decided_by, d.reason, d.undone_by, d.at
-		FROM (SELECT * FROM decisions FINAL WHERE %s) AS d
+		FROM (SELECT * FROM decisions FINAL WHERE workspace = ?%s) AS d
 		LEFT JOIN (SELECT id, name FROM clusters FINAL WHERE workspace = ?) AS c ON c.id = d.cluster
-		ORDER BY d.at DESC, d.id DESC LIMIT %d`, where, limit+1), append(args, ws)...)
+		ORDER BY d.at DESC, d.id DESC LIMIT %d`, further, limit+1), append(append([]any{ws}, args...), ws)...)
 	if err != nil {
 		return Page[Decision]{}, failed("list decisions", err)
 	}
 	defer rows.Close()
-	page := Page[Decision]{Items: []Decision{}}
+	decisions := []Decision{}
 	for rows.Next() {
 		var d Decision
 		var tracker string
@@ -155,15 +149,10 @@ func (r *Reader) Decisions(ctx context.Context, ws string, limit int, after stri
 		}
 		d.Signals, d.Tracker, d.At = int(signals), feedback.Tracker(tracker), d.At.UTC()
 		d.Name, d.NewName = brief.Clean(d.Name), brief.Clean(d.NewName)
-		page.Items = append(page.Items, d)
+		decisions = append(decisions, d)
 	}
 	if err := rows.Err(); err != nil {
 		return Page[Decision]{}, failed("list decisions", err)
 	}
-	if len(page.Items) > limit {
-		page.Items = page.Items[:limit]
-		last := page.Items[limit-1]
-		page.NextCursor = cursor(last.At.UnixMicro(), last.ID)
-	}
-	return page, nil
+	return page(decisions, limit, func(d Decision) (time.Time, string) { return d.At, d.ID }), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/brief"
@@ -40,37 +41,28 @@ func (r *Reader) Feedback(ctx context.Context, ws string, q FeedbackQuery) (Page
 	if !q.Since.IsZero() {
 		add("updated_at >= fromUnixTimestamp64Micro(?)", q.Since.UnixMicro())
 	}
-	if q.Cursor != "" {
-		var at int64
-		var last string
-		if err := place(q.Cursor, &at, &last); err != nil {
-			return Page[Item]{}, err
-		}
-		add("(toUnixTimestamp64Micro(updated_at), id) < (?, ?)", at, last)
+	further, place, err := older("updated_at", "id", q.Cursor)
+	if err != nil {
+		return Page[Item]{}, err
 	}
-	rows, err := r.db.Conn().Query(ctx, `SELECT `+itemColumns+` FROM items FINAL WHERE `+strings.Join(where, " AND ")+
-		fmt.Sprintf(` ORDER BY updated_at DESC, id DESC LIMIT %d`, limit+1), args...)
+	rows, err := r.db.Conn().Query(ctx, `SELECT `+itemColumns+` FROM items FINAL WHERE `+strings.Join(where, " AND ")+further+
+		fmt.Sprintf(` ORDER BY updated_at DESC, id DESC LIMIT %d`, limit+1), append(args, place...)...)
 	if err != nil {
 		return Page[Item]{}, failed("list feedback", err)
 	}
 	defer rows.Close()
-	page := Page[Item]{Items: []Item{}}
+	items := []Item{}
 	for rows.Next() {
 		i, err := scanItem(rows.Scan)
 		if err != nil {
 			return Page[Item]{}, failed("read feedback", err)
 		}
-		page.Items = append(page.Items, i)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return Page[Item]{}, failed("list feedback", err)
 	}
-	if len(page.Items) > limit {
-		page.Items = page.Items[:limit]
-		last := page.Items[limit-1]
-		page.NextCursor = cursor(last.UpdatedAt.UnixMicro(), last.ID)
-	}
-	return page, nil
+	return page(items, limit, func(i Item) (time.Time, string) { return i.UpdatedAt, i.ID }), nil
 }
 
 // FeedbackItem reads one item with its signals, in the order of the text.

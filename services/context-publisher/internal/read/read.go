@@ -72,6 +72,30 @@ func cursor(parts ...any) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
+// older is the condition for what a list that is newest first by a time and an id has after a
+// cursor of page, with its arguments; it is empty for no cursor.
+func older(at, id, after string) (cond string, args []any, err error) {
+	if after == "" {
+		return "", nil, nil
+	}
+	var micros int64
+	var last string
+	if err := place(after, &micros, &last); err != nil {
+		return "", nil, err
+	}
+	return fmt.Sprintf(" AND (toUnixTimestamp64Micro(%s), %s) < (?, ?)", at, id), []any{micros, last}, nil
+}
+
+// page is of rows that were asked for with one more than the limit, newest first; of says by
+// which time and id.
+func page[T any](rows []T, limit int, of func(T) (time.Time, string)) Page[T] {
+	if len(rows) <= limit {
+		return Page[T]{Items: rows}
+	}
+	at, id := of(rows[limit-1])
+	return Page[T]{Items: rows[:limit], NextCursor: cursor(at.UnixMicro(), id)}
+}
+
 func place(cursor string, parts ...any) error {
 	b, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err != nil {
@@ -409,28 +433,17 @@ func (r *Reader) Signals(ctx context.Context, ws, id string, limit int, after st
 		return Page[Signal]{}, err
 	}
 	limit = limited(limit)
-	where, args := "cluster = ?", []any{id}
-	if after != "" {
-		var at int64
-		var last string
-		if err := place(after, &at, &last); err != nil {
-			return Page[Signal]{}, err
-		}
-		where += ` AND (toUnixTimestamp64Micro(said_at), signal) < (?, ?)`
-		args = append(args, at, last)
-	}
-	places, err := r.assigned(ctx, ws, where, args, fmt.Sprintf(`said_at DESC, signal DESC LIMIT %d`, limit+1))
+	further, args, err := older("said_at", "signal", after)
 	if err != nil {
 		return Page[Signal]{}, err
 	}
-	page := Page[Signal]{}
-	if len(places) > limit {
-		places = places[:limit]
-		last := places[limit-1]
-		page.NextCursor = cursor(last.SaidAt.UnixMicro(), last.ID)
+	places, err := r.assigned(ctx, ws, "cluster = ?"+further, append([]any{id}, args...), fmt.Sprintf(`said_at DESC, signal DESC LIMIT %d`, limit+1))
+	if err != nil {
+		return Page[Signal]{}, err
 	}
-	page.Items, err = r.signals(ctx, ws, places)
-	return page, err
+	out := page(places, limit, func(s Signal) (time.Time, string) { return s.SaidAt, s.ID })
+	out.Items, err = r.signals(ctx, ws, out.Items)
+	return out, err
 }
 
 // assigned reads where signals are, and what is known from that alone. where is about the
