@@ -10,6 +10,8 @@ NPM    := npm install --no-package-lock --omit=dev --ignore-scripts --no-audit -
 SOAK   := 20000
 FUZZTIME := 60s
 ROWS := 1000000
+VERSION := dev
+ITEMS := 5000
 
 # Every target with a description is a name, not a file.
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' $(MAKEFILE_LIST))
@@ -108,6 +110,10 @@ bench-memory: install build ## what memory ten minutes of a thousand webhooks a 
 	cd scripts/benchingest && GOWORK=off go build -o ../../$(CACHE)/benchingest .
 	$(CACHE)/benchingest -throughline $(BIN)/throughline -flat 10m
 
+bench-cost: install build ## what a webhook costs in processor time and on the disk, to the end of the pipeline (ITEMS=N)
+	cd scripts/benchingest && GOWORK=off go build -o ../../$(CACHE)/benchingest .
+	$(CACHE)/benchingest -throughline $(BIN)/throughline -cost $(ITEMS)
+
 bench-import: install build ## import a CSV file of a million rows (ROWS=N for another number)
 	cd scripts/benchingest && GOWORK=off go build -o ../../$(CACHE)/benchingest .
 	$(CACHE)/benchingest -throughline $(BIN)/throughline -rows $(ROWS)
@@ -138,6 +144,25 @@ test-alerts: prometheus ## check and test the alert rules with promtool
 check-deploy: build ## lint and render the chart, load the compose file, check their configurations
 	cd scripts/tools && GOWORK=off go build -o ../../$(CACHE)/checkdeploy ./checkdeploy
 	$(CACHE)/checkdeploy .
+
+$(CACHE)/inventory: $(wildcard scripts/tools/inventory/*.go) scripts/tools/go.mod
+	@mkdir -p $(@D)
+	cd scripts/tools && GOWORK=off go build -o ../../$@ ./inventory
+
+licences: build install $(CACHE)/inventory ## list the licence of everything that ships, in deploy/guides/licences.md
+	$(CACHE)/inventory -licences deploy/guides/licences.md
+
+sbom: build install $(CACHE)/inventory ## write a bill of materials (CycloneDX) to bin/throughline.cdx.json
+	$(CACHE)/inventory -sbom $(BIN)/throughline.cdx.json
+
+vulnerabilities: ## look for known holes in what is linked (needs the network: the database is not here)
+	cd scripts/tools && GOWORK=off go build -o ../../$(CACHE)/govulncheck golang.org/x/vuln/cmd/govulncheck
+	$(CACHE)/govulncheck $(addsuffix /...,$(addprefix ./,$(MODULES)))
+
+release: build install $(CACHE)/inventory ## what a release is made of, with checksums, into bin/release (VERSION=v1.2.3)
+	scripts/release/build.sh $(VERSION) $(BIN)/release
+	$(CACHE)/inventory -sbom $(BIN)/release/throughline.cdx.json
+	cd $(BIN)/release && sha256sum -- *.tar.gz throughline.cdx.json > SHA256SUMS
 
 bench-mcp: install ## ask get_ticket_context of 100,000 items and 2,000 tickets, and print how long it takes
 	go test -run '^$$' -bench TicketContext -benchtime 300x ./services/context-publisher

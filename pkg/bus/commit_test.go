@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
+	"github.com/throughline-dev/throughline/pkg/benchtest"
 	"github.com/throughline-dev/throughline/pkg/broker"
 	"github.com/throughline-dev/throughline/pkg/broker/brokertest"
 	"github.com/throughline-dev/throughline/pkg/bus"
@@ -509,7 +510,7 @@ func bench(b *testing.B, callers int, appendOne func(*nats.Msg, string) error) {
 	var next atomic.Int64
 	var done sync.WaitGroup
 	b.ReportAllocs()
-	b.ResetTimer()
+	meter := benchtest.Start(b)
 	for range callers {
 		done.Go(func() {
 			for {
@@ -525,6 +526,6 @@ func bench(b *testing.B, callers int, appendOne func(*nats.Msg, string) error) {
 		})
 	}
 	done.Wait()
-	b.StopTimer()
+	meter.Report(1)
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
 }

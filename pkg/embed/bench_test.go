@@ -8,18 +8,21 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/throughline-dev/throughline/pkg/benchtest"
 )
 
 // BenchmarkLexical reports short texts per second of processor time.
 func BenchmarkLexical(b *testing.B) {
 	e := Lexical()
-	before := processorTime(b)
+	before, meter := processorTime(b), benchtest.Start(b)
 	for b.Loop() {
 		if _, err := e.Embed(context.Background(), feedback); err != nil {
 			b.Fatal(err)
 		}
 	}
 	b.ReportMetric(float64(b.N*len(feedback))/(processorTime(b)-before).Seconds(), "texts/cpu-s")
+	meter.Report(len(feedback))
 }
 
 func BenchmarkDot(b *testing.B) {

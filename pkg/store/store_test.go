@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/throughline-dev/throughline/pkg/benchtest"
 	"github.com/throughline-dev/throughline/pkg/store"
 	"github.com/throughline-dev/throughline/pkg/store/storetest"
 	"github.com/throughline-dev/throughline/schemas"
@@ -524,12 +525,13 @@ func BenchmarkInsert(b *testing.B) {
 			for i := range rows {
 				rows[i] = []any{uint64(i), "when I export a report the totals are off by one day in our time zone", vector}
 			}
-			b.ResetTimer()
+			meter := benchtest.Start(b)
 			for b.Loop() {
 				if err := db.Insert(b.Context(), "words", wordColumns, rows, ""); err != nil {
 					b.Fatal(err)
 				}
 			}
+			meter.Report(size)
 			b.ReportMetric(float64(b.N*size)/b.Elapsed().Seconds(), "rows/s")
 		})
 	}

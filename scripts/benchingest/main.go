@@ -10,7 +10,8 @@
 // after another, every body and id another. CPU is that of the processes measured, without
 // the generator's.
 //
-// It also watches memory under a steady load (-flat) and imports a file of many rows (-rows).
+// It also watches memory under a steady load (-flat), imports a file of many rows (-rows) and
+// tells what a webhook costs with everything that comes of it (-cost).
 package main
 
 import (
@@ -49,12 +50,15 @@ func main() {
 	connections := flag.Int("connections", 64, "connections that send")
 	flat := flag.Duration("flat", 0, "instead of turns, load throughline for so long and print its memory each half minute")
 	rows := flag.Int("rows", 0, "instead of turns, import a file of so many rows")
+	cost := flag.Int("cost", 0, "instead of turns, send so many webhooks and print what one costs, everything that comes of it included")
 	rate := flag.Float64("rate", 1000, "with -flat, requests a second")
 	flag.Parse()
 	var err error
 	switch {
 	case *rows > 0:
 		err = runRows(*throughline, *rows)
+	case *cost > 0:
+		err = runCost(*throughline, *cost)
 	case *flat > 0:
 		err = runFlat(*throughline, *flat, *rate, *connections)
 	default:
@@ -334,7 +338,11 @@ var said = []string{
 // webhook is a Slack message event of about 2 KB, as Slack sends them: few words and much
 // around them.
 func webhook(n int64) []byte {
-	text := fmt.Sprintf("%s (%d)", said[n%int64(len(said))], n)
+	return webhookOf(n, fmt.Sprintf("%s (%d)", said[n%int64(len(said))], n))
+}
+
+// webhookOf is the same with another text.
+func webhookOf(n int64, text string) []byte {
 	ts := fmt.Sprintf("%d.%06d", 1790000000+n/100, n%1000000)
 	return fmt.Appendf(nil, `{"token":"verification-token","team_id":"T0BENCH","context_team_id":"T0BENCH","context_enterprise_id":null,"api_app_id":"A0BENCH","event":{"client_msg_id":"%08x-0000-4000-8000-%012x","type":"message","text":%q,"user":"U%07d","ts":%q,"team":"T0BENCH","channel":"C0%05d","event_ts":%q,"channel_type":"channel","blocks":[{"type":"rich_text","block_id":"b%d","elements":[{"type":"rich_text_section","elements":[{"type":"text","text":%q}]}]}],"user_profile":{"avatar_hash":"%032x","image_72":"https://avatars.example/%032x_72.png","first_name":"Ada","real_name":"Ada Lovelace","display_name":"ada","team":"T0BENCH","name":"ada","is_restricted":false,"is_ultra_restricted":false},"padding":%q},"type":"event_callback","event_id":"Ev%010d","event_time":%d,"authorizations":[{"enterprise_id":null,"team_id":"T0BENCH","user_id":"U0BOT","is_bot":true,"is_enterprise_install":false}],"is_ext_shared_channel":false,"event_context":"4-%064x"}`,
 		n, n, text, n%5000, ts, n%200, ts, n, text, n, n, strings.Repeat(fmt.Sprintf("%08x", n*2654435761%4294967296), 96), n, 1790000000+n/100, n)

@@ -219,7 +219,7 @@ type listed struct {
 	ImportPath, Name, Dir, Doc         string
 	Standard                           bool
 	Imports, TestImports, XTestImports []string
-	Module                             *struct{ Path string }
+	Module                             *struct{ Path, Version string }
 	Error                              *struct{ Err string }
 	DepsErrors                         []struct{ Err string }
 }

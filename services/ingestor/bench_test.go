@@ -8,12 +8,12 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/throughline-dev/throughline/pkg/benchtest"
 	"github.com/throughline-dev/throughline/pkg/bus"
 	"github.com/throughline-dev/throughline/pkg/bus/bustest"
 	"github.com/throughline-dev/throughline/pkg/store/storetest"
@@ -22,7 +22,7 @@ import (
 
 // BenchmarkWebhook sends signed Slack webhooks of 2 KB with varied bodies through HTTP on
 // loopback, 64 at a time, each durable and synced before its answer. The client, the
-// server and the broker share the machine; µs-CPU/op is of all three.
+// server and the broker share the machine; cpu-ns/item is of all three.
 func BenchmarkWebhook(b *testing.B) {
 	bb := bustest.New(b)
 	committer := bus.NewCommitter(bb.JetStream(), bb.Syncer(), bus.CommitterOptions{})
@@ -42,8 +42,7 @@ func BenchmarkWebhook(b *testing.B) {
 	var n atomic.Int64
 	filler := strings.Repeat("the export of reports stops half way ", 50)
 	b.SetParallelism(32)
-	before := cpu(b)
-	b.ResetTimer()
+	meter := benchtest.Start(b)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			body := slackMessage(fmt.Sprint(n.Add(1), " ", filler), "")
@@ -64,15 +63,5 @@ func BenchmarkWebhook(b *testing.B) {
 		}
 	})
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
-	b.ReportMetric(float64((cpu(b)-before).Microseconds())/float64(b.N), "µs-CPU/op")
-}
-
-// cpu is the processor time that this process has used.
-func cpu(b *testing.B) time.Duration {
-	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	meter.Report(1)
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/throughline-dev/throughline/pkg/benchtest"
 	"github.com/throughline-dev/throughline/pkg/embed/bge"
 )
 
@@ -27,13 +28,14 @@ func BenchmarkEncode(b *testing.B) {
 				texts[i] = text
 			}
 			b.Run(fmt.Sprintf("pieces=%d/together=%d", size, together), func(b *testing.B) {
-				before := processorTime(b)
+				before, meter := processorTime(b), benchtest.Start(b)
 				for b.Loop() {
 					if _, err := e.Encode(context.Background(), texts); err != nil {
 						b.Fatal(err)
 					}
 				}
 				b.ReportMetric(float64(b.N*together)/(processorTime(b)-before).Seconds(), "texts/cpu-s")
+				meter.Report(together)
 			})
 		}
 	}

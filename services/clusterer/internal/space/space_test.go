@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/throughline-dev/throughline/pkg/benchtest"
 )
 
 func TestFindsTheTopicsOfAWellSeparatedWorld(t *testing.T) {
@@ -440,10 +442,12 @@ func BenchmarkInsert(b *testing.B) {
 				}
 				points[i] = Point{fmt.Sprintf("sig_%d", i), v}
 			}
+			meter := benchtest.Start(b)
 			for b.Loop() {
 				s := New(dimensions, testOptions())
 				insertAll(b, s, points)
 			}
+			meter.Report(size)
 			b.ReportMetric(float64(size*b.N)/b.Elapsed().Seconds(), "inserts/s")
 		})
 	}

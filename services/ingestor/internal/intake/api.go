@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -34,9 +33,12 @@ func (in *Intake) apiBody(w http.ResponseWriter, r *http.Request) ([]byte, bool)
 		problem.Write(w, http.StatusUnsupportedMediaType, "compressed bodies are not taken", "")
 		return nil, false
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+	body, err := in.room.read(http.MaxBytesReader(w, r.Body, maxRequest))
 	var large *http.MaxBytesError
 	switch {
+	case errors.Is(err, errNoRoom):
+		busy(w, "too much is being sent at once", "send it again")
+		return nil, false
 	case errors.As(err, &large):
 		problem.Write(w, http.StatusRequestEntityTooLarge, "the body is too large", "send at most 8 MiB at a time")
 		return nil, false

@@ -21,6 +21,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/throughline-dev/throughline/pkg/outbound"
 	"github.com/throughline-dev/throughline/pkg/tracing"
 )
 
@@ -154,6 +155,9 @@ func (c *Caller) Do(ctx context.Context, op, method, path string, body any) (Ans
 		}
 		if errors.Is(err, errOtherHost) {
 			return Answer{}, &PermanentError{Op: op, Reason: errOtherHost.Error()}
+		}
+		if internal := new(outbound.InternalError); errors.As(err, internal) {
+			return Answer{}, &PermanentError{Op: op, Reason: internal.Error()}
 		}
 		return Answer{}, &TemporaryError{Op: op, Err: err}
 	}
