@@ -4,7 +4,7 @@ SHELL := /bin/bash
 
 CACHE  := .cache
 BIN    := bin
-MODULES := schemas pkg services/ingestor services/classifier services/clusterer services/context-publisher services/standalone scripts/repocheck scripts/benchingest
+MODULES := schemas pkg services/ingestor services/classifier services/clusterer services/context-publisher services/standalone scripts/repocheck scripts/benchingest scripts/benchhistory
 NPM    := npm install --no-package-lock --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
 
 SOAK   := 20000
@@ -97,6 +97,18 @@ eval: build models ## measure quality on the bundled sets (DATA=DIR adds others)
 
 bench: install ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem work
+
+# The benchmarks whose allocations and processor time of an item are gates.
+GATES := Webhook|Classify/bge.*/40words|Insert/(10000|rows=5000)$$|Append/barrier/callers=64|Lexical|Encode/pieces=40/together=64
+.PHONY: $(CACHE)/bench.txt
+$(CACHE)/bench.txt: install
+	go test -p 1 -run '^$$' -bench '$(GATES)' -benchtime 500ms -count 4 -benchmem ./services/ingestor ./services/classifier ./services/clusterer/internal/space ./pkg/bus ./pkg/store ./pkg/embed ./pkg/embed/bge > $@
+
+bench-record: $(CACHE)/bench.txt ## keep what the gated benchmarks cost at this commit, and draw the history
+	go run ./scripts/benchhistory -record $< -plot scripts/benchhistory/history.svg
+
+bench-check: $(CACHE)/bench.txt ## fail where a gated benchmark costs more than 10 % more than recorded
+	go run ./scripts/benchhistory -check $<
 
 bench-cluster: build ## what a signal costs among 10,000, 100,000 and 1,000,000 (several minutes)
 	$(BIN)/throughline eval growth --embed lexical --input services/standalone/internal/demo/feedback.jsonl --output /dev/null
