@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"os"
 	"runtime"
 	"time"
 
@@ -159,13 +158,8 @@ func Open(ctx context.Context, name string, c config.Config, conns Connections, 
 	if err := db.Migrate(ctx, migrations); err != nil {
 		return nil, err
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	holder := fmt.Sprintf("%s-%d-%d", host, os.Getpid(), time.Now().UnixNano())
 	committer = bus.NewCommitter(b.JetStream(), conns.Syncer, bus.CommitterOptions{Admit: conns.Admit, Registerer: reg})
-	return &Process{Config: c, Logger: log, Registry: reg, Bus: b, Store: db, Connections: conns, Holder: holder, committer: committer, traces: traces}, nil
+	return &Process{Config: c, Logger: log, Registry: reg, Bus: b, Store: db, Connections: conns, Holder: holder(c.Listen), committer: committer, traces: traces}, nil
 }
 
 // Workspaces lists the ids of the configured workspaces.
