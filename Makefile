@@ -12,6 +12,8 @@ FUZZTIME := 60s
 ROWS := 1000000
 VERSION := dev
 ITEMS := 5000
+BURST := 50000
+MINUTES := 30
 
 # Every target with a description is a name, not a file.
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' $(MAKEFILE_LIST))
@@ -125,6 +127,14 @@ bench-memory: install build ## what memory ten minutes of a thousand webhooks a 
 bench-cost: install build ## what a webhook costs in processor time and on the disk, to the end of the pipeline (ITEMS=N)
 	cd scripts/benchingest && GOWORK=off go build -o ../../$(CACHE)/benchingest .
 	$(CACHE)/benchingest -throughline $(BIN)/throughline -cost $(ITEMS)
+
+bench-burst: install build ## take 50,000 webhooks as fast as they come and work them off to the end of the pipeline (BURST=N for another number)
+	cd scripts/benchingest && GOWORK=off go build -o ../../$(CACHE)/benchingest .
+	$(CACHE)/benchingest -throughline $(BIN)/throughline -burst $(BURST)
+
+bench-steady: install build ## a hundred webhooks a second end to end, how fresh briefs are and what memory that takes (MINUTES=30)
+	cd scripts/benchingest && GOWORK=off go build -o ../../$(CACHE)/benchingest .
+	$(CACHE)/benchingest -throughline $(BIN)/throughline -steady $(MINUTES)m
 
 bench-import: install build ## import a CSV file of a million rows (ROWS=N for another number)
 	cd scripts/benchingest && GOWORK=off go build -o ../../$(CACHE)/benchingest .

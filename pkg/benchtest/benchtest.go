@@ -32,7 +32,7 @@ func Start(b *testing.B) *Meter {
 }
 
 // Report ends counting and reports cpu-ns/item and refs/item, where each of the benchmark's
-// operations was items items. A ref is one run of the loop: about two microseconds.
+// operations was items items. A ref is one run of the loop: about a microsecond.
 func (m *Meter) Report(items int) {
 	m.b.Helper()
 	m.b.StopTimer()
@@ -43,7 +43,7 @@ func (m *Meter) Report(items int) {
 	m.b.ReportMetric(item/one, "refs/item")
 }
 
-// runs is how often the loop is run for one measurement: about 40 ms.
+// runs is how often the loop is run for one measurement: about 20 ms.
 const runs = 20_000
 
 // loop is the processor time of one run of the reference: the hash of a kilobyte, and a walk of

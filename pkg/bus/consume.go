@@ -191,6 +191,9 @@ func (b *Bus) durable(ctx context.Context, c Consumer) (jetstream.Consumer, erro
 	if err != nil {
 		return nil, fmt.Errorf("create durable %s: %w", c.Durable, err)
 	}
+	if err := b.sync.Sync(ctx); err != nil {
+		return nil, fmt.Errorf("keep durable %s: %w", c.Durable, err)
+	}
 	return cons, nil
 }
 

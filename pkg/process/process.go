@@ -188,13 +188,8 @@ func Open(ctx context.Context, name string, c config.Config, conns Connections, 
 	if err != nil {
 		return nil, err
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	holder := fmt.Sprintf("%s-%d-%d", host, os.Getpid(), time.Now().UnixNano())
 	committer = bus.NewCommitter(b.JetStream(), conns.Syncer, bus.CommitterOptions{Admit: conns.Admit, Registerer: reg})
-	return &Process{Config: c, Logger: log, Registry: reg, Bus: b, Store: db, Connections: conns, Holder: holder, Outbound: guard.Transport(), committer: committer, traces: traces}, nil
+	return &Process{Config: c, Logger: log, Registry: reg, Bus: b, Store: db, Connections: conns, Holder: holder(c.Listen), Outbound: guard.Transport(), committer: committer, traces: traces}, nil
 }
 
 // Workspaces lists the ids of the configured workspaces.

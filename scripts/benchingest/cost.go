@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +20,7 @@ import (
 	"time"
 )
 
-// runCost sends so many webhooks of about forty words each, waits until everything that comes of
+// runCost sends so many webhooks with words of real customers, waits until everything that comes of
 // them is done, and prints what one cost: processor time of all processes, engine included, and
 // bytes on the disk.
 func runCost(throughline string, items int) error {
@@ -33,6 +34,10 @@ func runCost(throughline string, items int) error {
 		return err
 	}
 	defer c.stop()
+	said, err := texts()
+	if err != nil {
+		return err
+	}
 	client := &http.Client{Timeout: 10 * time.Second}
 	if err := c.atRest(client); err != nil {
 		return err
@@ -40,7 +45,7 @@ func runCost(throughline string, items int) error {
 	cpu, start := c.cpu(), time.Now()
 	nats, engine := size(filepath.Join(dir, "data", "nats")), size(filepath.Join(dir, "data", "clickhouse"))
 	for n := range items {
-		if err := c.post(client, webhookOf(int64(n), longer(n))); err != nil {
+		if err := c.insist(client, message(n, said)); err != nil {
 			return err
 		}
 		if (n+1)%max(1, items/10) == 0 {
@@ -52,24 +57,47 @@ func runCost(throughline string, items int) error {
 		return err
 	}
 	each := func(n int64) float64 { return float64(n) / float64(items) }
-	fmt.Printf("%d webhooks of 2 KB and forty words, everything done after %s\n", items, time.Since(start).Round(time.Second))
+	fmt.Printf("%d webhooks of 2 KB, everything done after %s\n", items, time.Since(start).Round(time.Second))
 	fmt.Printf("processor time of an item: %.2f ms (%.2f ms until the last was accepted)\n", float64((c.cpu()-cpu).Microseconds())/1000/float64(items), float64(accepted.Microseconds())/1000/float64(items))
 	fmt.Printf("bytes on the disk of an item: %.0f of the event log, %.0f of the store\n", each(size(filepath.Join(dir, "data", "nats"))-nats), each(size(filepath.Join(dir, "data", "clickhouse"))-engine))
-	fmt.Printf("memory at the end: %.0f MB\n", c.rss())
+	own, children := c.rss()
+	fmt.Printf("memory at the end: %.0f MB, and %.0f MB of the engine\n", own, children)
 	return nil
 }
 
-// longer is what customers write at length: four sentences, none the same twice.
-func longer(n int) string {
-	var b strings.Builder
-	for i := range 4 {
-		fmt.Fprintf(&b, "%s, seen %d times by our team number %d. ", said[(n+i)%len(said)], n%97+i, n)
+// texts reads what real customers wrote: the demo's feedback.
+func texts() ([]string, error) {
+	f, err := os.Open(filepath.Join("services", "standalone", "internal", "demo", "feedback.jsonl"))
+	if err != nil {
+		return nil, fmt.Errorf("read what customers say (run it from the repository's root): %w", err)
 	}
-	return b.String()
+	defer f.Close()
+	var out []string
+	for lines := json.NewDecoder(f); ; {
+		var one struct{ Text string }
+		if err := lines.Decode(&one); errors.Is(err, io.EOF) {
+			return out, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("read what customers say: %w", err)
+		}
+		out = append(out, one.Text)
+	}
 }
 
-// post sends one signed webhook until it is accepted.
-func (c *contender) post(client *http.Client, body []byte) error {
+// message is a Slack message of about 2 KB with a customer's words. Beyond the first round of
+// them, they are told apart by a number.
+func message(n int, said []string) []byte {
+	text := said[n%len(said)]
+	if n >= len(said) {
+		text += fmt.Sprintf(" That makes %d.", n)
+	}
+	ts := fmt.Sprintf("%d.%06d", 1790000000+n/100, n%1000000)
+	return fmt.Appendf(nil, `{"type":"event_callback","team_id":"T0BENCH","api_app_id":"A0BENCH","event_id":"Ev%010d","event_time":%d,"event":{"type":"message","channel":"C0%05d","user":"U%07d","ts":%q,"text":%q,"padding":%q}}`,
+		n, 1790000000+n/100, n%200, n%5000, ts, text, strings.Repeat(fmt.Sprintf("%08x", n), 180))
+}
+
+// insist sends one signed webhook until it is accepted.
+func (c *contender) insist(client *http.Client, body []byte) error {
 	for {
 		stamp := strconv.FormatInt(time.Now().Unix(), 10)
 		m := hmac.New(sha256.New, []byte(secret))

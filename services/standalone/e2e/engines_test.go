@@ -167,7 +167,7 @@ func TestStoreUsersDoOnlyTheirs(t *testing.T) {
 // killEngine ends the process that has the engine in it; the one around it starts another.
 func (p *program) killEngine(t *testing.T) {
 	t.Helper()
-	b, err := os.ReadFile(p.log.Name())
+	b, err := os.ReadFile(p.Printed)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -132,7 +132,7 @@ func (zeros) Read(p []byte) (int, error) {
 // memory is what a process holds and the most that it ever held, in bytes.
 func memory(t *testing.T, p *program) (now, most int64) {
 	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
 	if err != nil {
 		t.Fatal(err)
 	}
