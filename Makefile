@@ -104,7 +104,7 @@ bench: install ## run the benchmarks
 GATES := Webhook|Classify/bge.*/40words|Insert/(10000|rows=5000)$$|Append/barrier/callers=64|Lexical|Encode/pieces=40/together=64
 .PHONY: $(CACHE)/bench.txt
 $(CACHE)/bench.txt: install
-	go test -p 1 -run '^$$' -bench '$(GATES)' -benchtime 500ms -count 4 -benchmem ./services/ingestor ./services/classifier ./services/clusterer/internal/space ./pkg/bus ./pkg/store ./pkg/embed ./pkg/embed/bge > $@
+	go test -p 1 -run '^$$' -bench '$(GATES)' -benchtime 500ms -count 5 -benchmem ./services/ingestor ./services/classifier ./services/clusterer/internal/space ./pkg/bus ./pkg/store ./pkg/embed ./pkg/embed/bge > $@
 
 bench-record: $(CACHE)/bench.txt ## keep what the gated benchmarks cost at this commit, and draw the history
 	go run ./scripts/benchhistory -record $< -plot scripts/benchhistory/history.svg

@@ -61,7 +61,8 @@ func series(b *strings.Builder, all []Record, name, unit, class string, y int) {
 	var points []string
 	first, last, x := 0.0, 0.0, 0.0
 	for i, r := range all {
-		value, ok := r.Benchmarks[name][unit]
+		figure, ok := r.Benchmarks[name][unit]
+		value := figure.Median
 		if !ok {
 			continue
 		}
@@ -71,7 +72,7 @@ func series(b *strings.Builder, all []Record, name, unit, class string, y int) {
 		last = value
 		x = left + float64((width-left-right)*i)/float64(max(1, len(all)-1))
 		relative := min(max(value/first, 0.5), 2)
-		points = append(points, fmt.Sprintf("%.1f,%.1f", x, float64(y)+float64(rowHeight)*(1-(relative-0.5)/1.5)*0.8+float64(rowHeight)*0.1-float64(rowHeight)*0.16))
+		points = append(points, fmt.Sprintf("%.1f,%.1f", x, float64(y)+rowHeight*(0.5-0.4*(relative-1))))
 	}
 	if len(points) == 0 {
 		return
