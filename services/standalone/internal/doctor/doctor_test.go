@@ -37,6 +37,7 @@ type patient struct {
 	provider string
 	token    fs.FileMode
 	signed   string // the file of Slack's secret
+	allowed  string // the network that requests may go to
 	change   func(*doctor.Doctor)
 }
 
@@ -49,6 +50,7 @@ func (p *patient) examine(t *testing.T) []doctor.Check {
 	write(t, secret, "hunter2", p.token)
 	text := fmt.Sprintf(`listen: %s
 public_url: %s
+outbound: {allow: [%s]}
 data: %s
 models: {dir: %q, embeddings: {provider: %s}}
 workspaces:
@@ -57,7 +59,7 @@ workspaces:
     connections:
       - {id: acme-slack, type: slack, signing_secret: %q}
       - {id: acme-jira, type: jira, webhook_secret: "file:%s", base_url: %q, email: bot@acme.example, api_token: "file:%s"}
-%s`, p.listen, p.public, filepath.Join(p.dir, "data"), p.models, p.provider, secret, p.signed, secret, jira.URL, secret, strings.Join(p.texts, "\n"))
+%s`, p.listen, p.public, p.allowed, filepath.Join(p.dir, "data"), p.models, p.provider, secret, p.signed, secret, jira.URL, secret, strings.Join(p.texts, "\n"))
 	file := filepath.Join(p.dir, "throughline.yaml")
 	write(t, file, text, 0o600)
 	d := doctor.New(file)
@@ -83,7 +85,7 @@ func healthy(t *testing.T) *patient {
 	t.Helper()
 	p := &patient{
 		dir: t.TempDir(), vendor: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"accountId":"1"}`) },
-		listen: "127.0.0.1:0", public: "http://127.0.0.1:0", token: 0o600, provider: "lexical",
+		listen: "127.0.0.1:0", public: "http://127.0.0.1:0", allowed: "127.0.0.0/8", token: 0o600, provider: "lexical",
 	}
 	p.signed = "file:" + filepath.Join(p.dir, "token")
 	if err := os.Mkdir(filepath.Join(p.dir, "data"), 0o700); err != nil {
@@ -187,6 +189,8 @@ func TestTheDoctorFindsPlantedFaults(t *testing.T) {
 			"configuration", "NO_SUCH_VARIABLE_OF_ACME is not set", "EnvironmentFile"},
 		{"a missing secret file", func(_ *testing.T, p *patient) { p.signed = "file:" + filepath.Join(p.dir, "gone") },
 			"configuration", "gone", "readable by the user"},
+		{"a vendor behind the firewall", func(_ *testing.T, p *patient) { p.allowed = "192.0.2.0/24" },
+			"token", "acme-jira (jira): refuse to call the internal address 127.0.0.1", "add its network to outbound.allow"},
 		{"a connection without a secret", func(_ *testing.T, p *patient) { p.signed = "" },
 			"connection", "acme-slack (slack) has no secret", "its vendor shows"},
 		{"an unreachable broker", func(t *testing.T, p *patient) { p.texts = append(p.texts, "nats: {url: \"nats://"+nowhere(t)+"\"}") },
@@ -351,7 +355,7 @@ func TestTheDoctorDoesNotWaitForever(t *testing.T) {
 	t.Cleanup(jira.Close)
 	file := filepath.Join(p.dir, "throughline.yaml")
 	write(t, filepath.Join(p.dir, "token"), "hunter2", 0o600)
-	write(t, file, fmt.Sprintf("listen: 127.0.0.1:0\ndata: %s\nmodels: {embeddings: {provider: lexical}}\nworkspaces: [{id: acme, connections: [{id: j, type: jira, webhook_secret: \"file:%s\", base_url: %q, email: e, api_token: \"file:%s\"}]}]\n",
+	write(t, file, fmt.Sprintf("listen: 127.0.0.1:0\noutbound: {allow: [127.0.0.0/8]}\ndata: %s\nmodels: {embeddings: {provider: lexical}}\nworkspaces: [{id: acme, connections: [{id: j, type: jira, webhook_secret: \"file:%s\", base_url: %q, email: e, api_token: \"file:%s\"}]}]\n",
 		p.dir, filepath.Join(p.dir, "token"), jira.URL, filepath.Join(p.dir, "token")), 0o600)
 	checks := doctor.New(file).Examine(ctx)
 	if !slices.ContainsFunc(checks, func(c doctor.Check) bool { return c.Name == "token" && !c.OK }) {

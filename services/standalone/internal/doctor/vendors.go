@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/config"
+	"github.com/throughline-dev/throughline/pkg/outbound"
 )
 
 // question asks a vendor who we are: the cheapest request that a wrong token fails.
@@ -53,15 +54,25 @@ var errTokenRefused = errors.New("the token is refused")
 
 // vendors tries the token of every connection that has one.
 func (d *Doctor) vendors(ctx context.Context) {
+	guard, err := outbound.NewGuard(d.config.Outbound.Allow)
+	if err != nil {
+		d.add("outbound", "", err, "name networks, such as 10.20.0.0/16")
+		return
+	}
+	client := &http.Client{Timeout: d.Client.Timeout, Transport: guard.Transport()} // as the services call them
+	defer client.CloseIdleConnections()
 	for _, w := range d.config.Workspaces {
 		for _, k := range w.Connections {
 			q := ask(k)
 			if q == nil {
 				continue
 			}
-			err := d.try(ctx, k, q)
+			err := d.try(ctx, client, k, q)
 			remedy := "check base_url, the network and the proxy between; deliveries are taken meanwhile, and what is to be written waits"
-			if errors.Is(err, errTokenRefused) {
+			switch {
+			case errors.As(err, new(outbound.InternalError)):
+				remedy = "if that address is meant, add its network to outbound.allow; else find out who changed base_url, or the name behind it"
+			case errors.Is(err, errTokenRefused):
 				remedy = "make a new token at the vendor with the rights that deploy/guides/connecting.md lists, and set it"
 			}
 			d.add("token", k.ID+" ("+k.Type+") is accepted", err, remedy)
@@ -70,7 +81,7 @@ func (d *Doctor) vendors(ctx context.Context) {
 }
 
 // try asks. Its error names the connection and never the token, nor what the vendor said.
-func (d *Doctor) try(ctx context.Context, k config.Connection, q *question) error {
+func (d *Doctor) try(ctx context.Context, client *http.Client, k config.Connection, q *question) error {
 	r, err := http.NewRequestWithContext(ctx, q.method, q.url, strings.NewReader(q.body))
 	if err != nil {
 		return fmt.Errorf("%s (%s): base_url is no address", k.ID, k.Type)
@@ -79,7 +90,10 @@ func (d *Doctor) try(ctx context.Context, k config.Connection, q *question) erro
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", "throughline")
 	before := d.Now()
-	res, err := d.Client.Do(r)
+	res, err := client.Do(r)
+	if internal := new(outbound.InternalError); errors.As(err, internal) {
+		return fmt.Errorf("%s (%s): %w", k.ID, k.Type, *internal)
+	}
 	if err != nil {
 		return fmt.Errorf("%s (%s): %s does not answer", k.ID, k.Type, r.URL.Host)
 	}
