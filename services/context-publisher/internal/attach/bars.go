@@ -68,4 +68,6 @@ const (
 	// scenarios' tickets have five conversations about them, and who has to read a page of
 	// suggestions reads none.
 	MostSingles = 10
+	// NearestSingles is how many signals, the nearest by meaning, are looked at one by one.
+	NearestSingles = 20
 )

@@ -306,7 +306,11 @@ func (h *handoff) play(ctx context.Context, s Scenario) (HandoffAnswer, error) {
 	for i, one := range said {
 		cosines[i] = float64(embed.Dot(ticket.Vector, one.Vector))
 	}
-	for _, found := range m.Singles(ticket, said, attach.AroundOf(cosines), nil) {
+	around := attach.AroundOf(cosines)
+	slices.SortStableFunc(said, func(x, y attach.Single) int {
+		return cmp.Compare(embed.Dot(ticket.Vector, y.Vector), embed.Dot(ticket.Vector, x.Vector))
+	})
+	for _, found := range m.Singles(ticket, said[:min(len(said), attach.NearestSingles)], around, nil) {
 		other := strings.HasPrefix(found.Signal, outside)
 		switch {
 		case other && found.Mode == feedback.Automatic:

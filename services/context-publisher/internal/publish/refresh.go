@@ -237,7 +237,7 @@ func (w *work) singled() []string {
 func (r *reading) singles(w *work, places map[string]place) []attach.Single {
 	ids := w.singled()
 	if w.row.Category != feedback.Done {
-		ids = slices.Concat(ids, w.near.signals, w.next.Named)
+		ids = slices.Concat(ids, w.near.signals[:min(len(w.near.signals), attach.NearestSingles)], w.next.Named)
 	}
 	settled := map[string]bool{}
 	for _, m := range w.matches {
