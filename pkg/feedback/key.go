@@ -62,3 +62,7 @@ func ItemID(workspace, conversation, customer string) string {
 func SignalID(item string, kind Kind, quote string, occurrence int) string {
 	return ID("sig", item, string(kind), quote, fmt.Sprint(occurrence))
 }
+
+// IsSignal reports whether an id has the form of a signal's, by which it is told from a
+// cluster's where an attachment is of either.
+func IsSignal(id string) bool { return strings.HasPrefix(id, "sig_") }

@@ -234,6 +234,8 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"/v1/tickets/{tracker}/{key}/brief", "GET", "/v1/tickets/jira/PROJ-142/brief?budget_tokens=2", "", 400, nil},
 		{"/v1/tickets/{tracker}/{key}/brief", "GET", "/v1/tickets/jira/NONE-1/brief", "", 404, nil},
 		{"/v1/tickets/{tracker}/{key}/attachments", "POST", "/v1/tickets/github/acme%2Fscanner%2331/attachments", `{"action":"pin","cluster":"` + id + `"}`, 202, nil},
+		{"/v1/tickets/{tracker}/{key}/attachments", "POST", "/v1/tickets/jira/PROJ-142/attachments", `{"action":"reject","signal":"sig_1"}`, 202, nil},
+		{"/v1/tickets/{tracker}/{key}/attachments", "POST", "/v1/tickets/jira/PROJ-142/attachments", `{"action":"pin","cluster":"` + id + `","signal":"sig_1"}`, 400, nil},
 		{"/v1/tickets/{tracker}/{key}/attachments", "POST", "/v1/tickets/jira/PROJ-142/attachments", `{"action":"merge","cluster":"` + id + `"}`, 400, nil},
 		{"/v1/tickets/{tracker}/{key}/attachments", "POST", "/v1/tickets/jira/PROJ-142/attachments", `{"action":"pin","cluster":"clu_none"}`, 422, nil},
 		{"/v1/tickets/{tracker}/{key}/attachments", "POST", "/v1/tickets/jira/NONE-1/attachments", `{"action":"pin","cluster":"` + id + `"}`, 404, nil},

@@ -24,10 +24,11 @@ type DecisionRequest struct {
 	Reason  string          `json:"reason,omitempty"`
 }
 
-// AttachmentRequest pins a cluster to a ticket or rejects it there.
+// AttachmentRequest pins a cluster, or a signal by itself, to a ticket or rejects it there.
 type AttachmentRequest struct {
 	Action  feedback.Action `json:"action"`
-	Cluster string          `json:"cluster"`
+	Cluster string          `json:"cluster,omitempty"`
+	Signal  string          `json:"signal,omitempty"`
 	Reason  string          `json:"reason,omitempty"`
 }
 
@@ -104,22 +105,25 @@ func (a *API) attach(w http.ResponseWriter, r *http.Request, ws Workspace) error
 	switch {
 	case in.Action != feedback.Pin && in.Action != feedback.Reject:
 		return invalid{"action is one of pin, reject"}
-	case in.Cluster == "":
-		return invalid{"cluster names a cluster"}
+	case (in.Cluster == "") == (in.Signal == ""):
+		return invalid{"cluster names a cluster or signal names a signal, and not both"}
 	case len(in.Reason) > maxReason:
 		return invalid{fmt.Sprintf("reason has at most %d bytes", maxReason)}
 	}
 	if _, err := ws.Ticket(r.Context(), tracker, key); err != nil {
 		return err
 	}
+	d := feedback.Decision{Action: in.Action, Cluster: in.Cluster, Tracker: tracker, Ticket: key, Reason: in.Reason}
+	if in.Signal != "" {
+		d.Signals = []string{in.Signal} // whether it is there, whoever takes the decision looks
+		return a.take(w, r, ws, d)
+	}
 	if _, err := ws.Cluster(r.Context(), in.Cluster); errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("%w: the cluster does not exist", ErrRefused)
 	} else if err != nil {
 		return err
 	}
-	return a.take(w, r, ws, feedback.Decision{
-		Action: in.Action, Cluster: in.Cluster, Tracker: tracker, Ticket: key, Reason: in.Reason,
-	})
+	return a.take(w, r, ws, d)
 }
 
 func (a *API) correct(w http.ResponseWriter, r *http.Request, ws Workspace) error {

@@ -1,8 +1,9 @@
-// Package attach decides which clusters answer to which ticket: by meaning (vectors),
+// Package attach decides which clusters, and which signals by themselves, answer to which
+// ticket: by meaning (vectors),
 // by words (rare ones first, the body counting too), by explicit references in either
 // direction, and by people's pins and rejections, which are final.
 //
-// It promises one of three outcomes per cluster (automatic, suggested, none) with the
+// It promises one of three outcomes for each (automatic, suggested, none) with the
 // terms of the score and the sentences that matched, and the same answer for the same
 // inputs. Precision comes first: between the two bars it suggests and does not act.
 //
@@ -60,13 +61,14 @@ type Ruling struct {
 	By       string
 }
 
-// Match is the outcome for one cluster. Score is in [0, 1]. Terms holds meaning, words
+// Match is the outcome for one cluster, or for one signal by itself. Score is in [0, 1]. Terms holds meaning, words
 // and reference and, from the lower bar on, what the decision looked at besides: likeness
 // to the ticket's title, the score of the runner-up among the open tickets, and the
 // ticket's likeness to its nearest neighbour; each in [0, 1]. Reasons holds the sentences that matched, at most
 // three, the ticket's and the customers' words as they wrote them.
 type Match struct {
-	Cluster   string
+	Cluster   string // empty for a signal
+	Signal    string // empty for a cluster
 	Mode      feedback.Mode
 	Score     float64
 	Terms     map[string]float64
@@ -74,6 +76,9 @@ type Match struct {
 	DecidedBy string // "machine", or who ruled
 	Decision  string
 }
+
+// ID is that of the cluster, or of the signal: what rulings go by.
+func (m Match) ID() string { return cmp.Or(m.Cluster, m.Signal) }
 
 // Matcher scores tickets against clusters with the word weights of a workspace. Board
 // holds the workspace's open tickets; without one, a match is judged alone.

@@ -51,3 +51,23 @@ func Score(meaning, words, reference float64) float64 {
 	}
 	return (words + meaningWeight*meaning) / (1 + meaningWeight)
 }
+
+// A signal by itself is suggested where it stands out among all that the workspace said: as
+// a logistic function of by how many standard deviations it is nearer to the ticket than the
+// rest (slope 1.56, intercept -8.58). Fitted on the 22 handoff scenarios that ship, of which
+// each stood among 4,999 app reviews; fitted on twenty of them in turn and read on the two
+// others, a chance of 0.1 suggested 31 of the 120 conversations that concern a ticket, two of
+// the 60 that stood beside them and 22 of the reviews. That words agree was worth nothing
+// beside it (slope 0.25 for a cosine in [0, 1]); they have bars of their own.
+const (
+	standingSlope     = 1.56
+	standingIntercept = -8.58
+	// SingleBar is the chance from which a person is asked about a signal.
+	SingleBar = 0.1
+	// MostSingles is how many signals a person is asked about for one ticket at most: the
+	// scenarios' tickets have five conversations about them, and who has to read a page of
+	// suggestions reads none.
+	MostSingles = 10
+	// NearestSingles is how many signals, the nearest by meaning, are looked at one by one.
+	NearestSingles = 20
+)

@@ -173,7 +173,8 @@ func (t Terms) Rest(separator string) string {
 // why it ranks where it ranks. Rank is 0 for a cluster that has none (ignored).
 type Cluster struct {
 	ID       string        `json:"id"`
-	Name     string        `json:"name"` // made of customers' words
+	Single   bool          `json:"single,omitempty"` // it is one signal, attached by itself; ID is the signal's
+	Name     string        `json:"name"`             // made of customers' words
 	Kind     feedback.Kind `json:"kind"`
 	Mode     feedback.Mode `json:"mode"`
 	Match    float64       `json:"match"` // score of the attachment

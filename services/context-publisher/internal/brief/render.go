@@ -286,10 +286,14 @@ func rankLine(c Cluster) string {
 }
 
 func (w *writer) suggested(b Brief) {
+	one, many := "cluster", "clusters"
+	if slices.ContainsFunc(b.Suggested, func(c Cluster) bool { return c.Single }) {
+		one, many = "suggestion", "suggestions"
+	}
 	switch {
 	case len(b.Suggested) == 0:
 	case w.terse:
-		w.put("Perhaps about this too, once a person confirms: %s, not counted above.\n\n", count(len(b.Suggested), "cluster", "clusters"))
+		w.put("Perhaps about this too, once a person confirms: %s, not counted above.\n\n", count(len(b.Suggested), one, many))
 	default:
 		w.put("## Perhaps about this too\n\nA person has to confirm; nothing of it is counted above.\n\n")
 		for _, c := range b.Suggested {

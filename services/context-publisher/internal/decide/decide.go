@@ -209,8 +209,17 @@ func (d *Decider) check(ctx context.Context, in feedback.Decision) error {
 	case feedback.Ignore, feedback.Reopen:
 		return d.clusters(ctx, in.Workspace, in.Cluster)
 	case feedback.Pin, feedback.Reject:
-		if err := d.clusters(ctx, in.Workspace, in.Cluster); err != nil {
-			return err
+		switch {
+		case (in.Cluster == "") != (len(in.Signals) == 1):
+			return refuse("one cluster or one signal is required")
+		case in.Cluster == "":
+			if err := d.said(ctx, in.Workspace, in.Signals[0]); err != nil {
+				return err
+			}
+		default:
+			if err := d.clusters(ctx, in.Workspace, in.Cluster); err != nil {
+				return err
+			}
 		}
 		t, revision, err := d.tickets.Get(ctx, keyed.TicketKey(in.Workspace, in.Tracker, in.Ticket))
 		if err != nil {
@@ -327,15 +336,23 @@ func (d *Decider) rule(ctx context.Context, in feedback.Decision) error {
 		return nil
 	}
 	return d.change(ctx, in, func(t *keyed.Ticket) bool {
-		if old, ok := t.Rulings[in.Cluster]; ok && (old.Decision == in.ID || old.At.After(in.At)) {
+		if old, ok := t.Rulings[ruled(in)]; ok && (old.Decision == in.ID || old.At.After(in.At)) {
 			return false
 		}
 		if t.Rulings == nil {
 			t.Rulings = map[string]keyed.Ruling{}
 		}
-		t.Rulings[in.Cluster] = keyed.Ruling{Mode: mode, Decision: in.ID, By: in.By, At: in.At}
+		t.Rulings[ruled(in)] = keyed.Ruling{Mode: mode, Decision: in.ID, By: in.By, At: in.At}
 		return true
 	}, mode)
+}
+
+// ruled is what a pin or a rejection is about: a cluster, or a signal by itself.
+func ruled(in feedback.Decision) string {
+	if in.Cluster == "" && len(in.Signals) == 1 {
+		return in.Signals[0]
+	}
+	return in.Cluster
 }
 
 // lift takes a ruling back, if it is still the one of that decision.
@@ -344,10 +361,10 @@ func (d *Decider) lift(ctx context.Context, in feedback.Decision) error {
 		return nil
 	}
 	return d.change(ctx, in, func(t *keyed.Ticket) bool {
-		if t.Rulings[in.Cluster].Decision != in.ID {
+		if t.Rulings[ruled(in)].Decision != in.ID {
 			return false
 		}
-		delete(t.Rulings, in.Cluster)
+		delete(t.Rulings, ruled(in))
 		return true
 	}, "")
 }
@@ -374,9 +391,13 @@ func (d *Decider) change(ctx context.Context, in feedback.Decision, edit func(*k
 		if mode == "" {
 			gone = 1
 		}
+		single := ""
+		if in.Cluster == "" {
+			single = ruled(in)
+		}
 		err = d.db.Insert(ctx, "attachments",
-			[]string{"workspace", "tracker", "ticket", "cluster", "mode", "score", "terms", "reasons", "decided_by", "decision", "at", "version", "deleted"},
-			[][]any{{in.Workspace, string(in.Tracker), in.Ticket, in.Cluster, string(mode), 0.0, map[string]float64{}, []string{},
+			[]string{"workspace", "tracker", "ticket", "cluster", "signal", "mode", "score", "terms", "reasons", "decided_by", "decision", "at", "version", "deleted"},
+			[][]any{{in.Workspace, string(in.Tracker), in.Ticket, ruled(in), single, string(mode), 0.0, map[string]float64{}, []string{},
 				in.By, in.ID, d.now().UTC(), t.Writes, gone}}, "")
 		if err != nil {
 			return query.Failed("write attachment", err)

@@ -292,9 +292,11 @@ func (b builder) shipped(ctx context.Context, d *Digest, _ map[string]uint32) er
 				AND at >= fromUnixTimestamp64Micro(?) AND at < fromUnixTimestamp64Micro(?))) AS t
 		LEFT JOIN (SELECT tracker, ticket, cluster FROM attachments FINAL WHERE workspace = ? AND mode IN ('automatic', 'pinned')) AS a
 			ON a.tracker = t.tracker AND a.ticket = t.key
-		LEFT JOIN (SELECT cluster, customer, account FROM assignments FINAL WHERE workspace = ?) AS s ON s.cluster = a.cluster
+		LEFT JOIN (SELECT cluster AS id, customer, account FROM assignments FINAL WHERE workspace = ?
+			UNION ALL SELECT signal, customer, account FROM assignments FINAL WHERE workspace = ? AND signal IN (
+				SELECT signal FROM attachments FINAL WHERE workspace = ? AND signal != '')) AS s ON s.id = a.cluster
 		GROUP BY t.tracker, t.key, t.title, t.url ORDER BY voices DESC, t.tracker, t.key LIMIT ?`,
-		b.ws, b.ws, d.Since.UnixMicro(), d.Until.UnixMicro(), b.ws, b.ws, perList)
+		b.ws, b.ws, d.Since.UnixMicro(), d.Until.UnixMicro(), b.ws, b.ws, b.ws, b.ws, perList)
 	if err != nil {
 		return failed("list shipped tickets", err)
 	}

@@ -105,8 +105,9 @@ type Scores struct {
 	Trespasses int     `json:"facts_of_distractors"`
 }
 
-// HandoffAnswer is what came of one scenario: with what was joined without asking, and with
-// the right conversations attached by a person, which tells the brief from the joining.
+// HandoffAnswer is what came of one scenario: with what was joined without asking, with what a
+// person confirmed of the suggestions besides, and with all the right conversations attached,
+// which tells the brief from the joining.
 type HandoffAnswer struct {
 	ID             string   `json:"id"`
 	About          int      `json:"about"` // conversations that concern the ticket
@@ -115,8 +116,11 @@ type HandoffAnswer struct {
 	Outside        int      `json:"joined_of_others"` // of the rest of the workspace
 	Suggested      []string `json:"suggested"`
 	SuggestedRight int      `json:"suggested_right"`
-	Machine        Handed   `json:"machine"`
-	Confirmed      Handed   `json:"confirmed"`
+	// SuggestedOutside counts suggestions from the rest of the workspace.
+	SuggestedOutside int    `json:"suggested_of_others"`
+	Machine          Handed `json:"machine"`
+	Reviewed         Handed `json:"reviewed"`
+	Confirmed        Handed `json:"confirmed"`
 }
 
 // Handed is what a handoff was worth. The scores are by budget in tokens: of the brief, of
@@ -163,8 +167,12 @@ type HandoffReport struct {
 	SuggestedPrecision float64 `json:"suggested_precision"`
 	SuggestedRecall    float64 `json:"suggested_recall"`
 	Machine            Handed  `json:"machine"`
+	Reviewed           Handed  `json:"reviewed"`
 	Confirmed          Handed  `json:"confirmed"`
 }
+
+// outside begins the ids of the rest of the workspace.
+const outside = "other "
 
 //go:embed others.txt.gz
 var othersFile []byte
@@ -181,7 +189,7 @@ type handoff struct {
 // others, a brief when the ticket is picked up, and one after what came later. It writes a
 // line per scenario. Labels are only compared with at the end.
 //
-// What is measured is how single conversations are joined to one ticket and what the brief
+// What is measured is how single conversations are joined and suggested to one ticket and what the brief
 // makes of them, with the code of the packages attach and brief; which clusters a workspace's
 // signals would form is not.
 func Handoff(ctx context.Context, scenarios fs.FS, embedder embed.Embedder, extract Extract, w io.Writer) (HandoffReport, error) {
@@ -193,7 +201,7 @@ func Handoff(ctx context.Context, scenarios fs.FS, embedder embed.Embedder, extr
 	if err := h.fill(ctx); err != nil {
 		return HandoffReport{}, err
 	}
-	report := HandoffReport{Others: len(h.others), Machine: empty(), Confirmed: empty()}
+	report := HandoffReport{Others: len(h.others), Machine: empty(), Reviewed: empty(), Confirmed: empty()}
 	encoder := json.NewEncoder(w)
 	joined, right, suggested, suggestedRight, about := 0, 0, 0, 0, 0
 	for _, file := range files {
@@ -214,9 +222,10 @@ func Handoff(ctx context.Context, scenarios fs.FS, embedder embed.Embedder, extr
 		}
 		report.Scenarios++
 		report.Machine.add(a.Machine)
+		report.Reviewed.add(a.Reviewed)
 		report.Confirmed.add(a.Confirmed)
 		joined, right, about = joined+len(a.Joined)+a.Outside, right+a.Right, about+a.About
-		suggested, suggestedRight = suggested+len(a.Suggested), suggestedRight+a.SuggestedRight
+		suggested, suggestedRight = suggested+len(a.Suggested)+a.SuggestedOutside, suggestedRight+a.SuggestedRight
 	}
 	report.Precision, report.Recall = share(right, joined), share(right, about)
 	report.SuggestedPrecision, report.SuggestedRecall = share(suggestedRight, suggested), share(suggestedRight, about)
@@ -286,22 +295,32 @@ func (h *handoff) play(ctx context.Context, s Scenario) (HandoffAnswer, error) {
 	}
 	m := attach.Matcher{Corpus: corpus}
 	a := HandoffAnswer{ID: s.ID, Joined: []string{}, Suggested: []string{}}
-	for i, text := range slices.Concat(texts, h.others) {
-		id, vector := "", []float32(nil)
-		if i < len(all) {
-			id, vector = all[i].ID, vectors[i]
-		} else {
-			vector = h.vectors[i-len(all)]
-		}
-		for _, found := range m.Match(ticket, []attach.Candidate{{Space: ticket.Space, Evidence: []attach.Evidence{{Quote: text, Text: text, Vector: vector}}}}, nil) {
-			switch {
-			case id == "" && found.Mode == feedback.Automatic:
-				a.Outside++
-			case id != "" && found.Mode == feedback.Automatic:
-				a.Joined = append(a.Joined, id)
-			case id != "":
-				a.Suggested = append(a.Suggested, id)
-			}
+	said := make([]attach.Single, 0, len(all)+len(h.others))
+	for i, text := range texts {
+		said = append(said, attach.Single{Evidence: attach.Evidence{Signal: all[i].ID, Quote: text, Text: text, Vector: vectors[i]}, Space: ticket.Space})
+	}
+	for i, text := range h.others {
+		said = append(said, attach.Single{Evidence: attach.Evidence{Signal: fmt.Sprintf("%s%d", outside, i), Quote: text, Text: text, Vector: h.vectors[i]}, Space: ticket.Space})
+	}
+	cosines := make([]float64, len(said))
+	for i, one := range said {
+		cosines[i] = float64(embed.Dot(ticket.Vector, one.Vector))
+	}
+	around := attach.AroundOf(cosines)
+	slices.SortStableFunc(said, func(x, y attach.Single) int {
+		return cmp.Compare(embed.Dot(ticket.Vector, y.Vector), embed.Dot(ticket.Vector, x.Vector))
+	})
+	for _, found := range m.Singles(ticket, said[:min(len(said), attach.NearestSingles)], around, nil) {
+		other := strings.HasPrefix(found.Signal, outside)
+		switch {
+		case other && found.Mode == feedback.Automatic:
+			a.Outside++
+		case other:
+			a.SuggestedOutside++
+		case found.Mode == feedback.Automatic:
+			a.Joined = append(a.Joined, found.Signal)
+		default:
+			a.Suggested = append(a.Suggested, found.Signal)
 		}
 	}
 	relevance := map[string]float64{}
@@ -313,6 +332,10 @@ func (h *handoff) play(ctx context.Context, s Scenario) (HandoffAnswer, error) {
 	a.Right, a.SuggestedRight = among(a.Joined, truth), among(a.Suggested, truth)
 	w := workspace{all, texts, vectors, relevance}
 	if a.Machine, err = h.handed(ctx, s, w, a.Joined); err != nil {
+		return HandoffAnswer{}, err
+	}
+	right := slices.DeleteFunc(slices.Clone(a.Suggested), func(id string) bool { return !slices.Contains(truth, id) })
+	if a.Reviewed, err = h.handed(ctx, s, w, slices.Concat(a.Joined, right)); err != nil {
 		return HandoffAnswer{}, err
 	}
 	a.Confirmed, err = h.handed(ctx, s, w, truth)

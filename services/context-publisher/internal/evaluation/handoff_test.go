@@ -37,7 +37,7 @@ func TestEveryScenarioIsHandedOverAmongFiveThousandOthers(t *testing.T) {
 	if r.Others < 5000 || r.Scenarios != strings.Count(out.String(), "\n") {
 		t.Errorf("%d scenarios in %d lines among %d others", r.Scenarios, strings.Count(out.String(), "\n"), r.Others)
 	}
-	for name, h := range map[string]evaluation.Handed{"machine": r.Machine, "confirmed": r.Confirmed} {
+	for name, h := range map[string]evaluation.Handed{"machine": r.Machine, "reviewed": r.Reviewed, "confirmed": r.Confirmed} {
 		if h.Invented > 0 || h.Escaped > 0 || h.Unchanged > 0 {
 			t.Errorf("%s: %d invented, %d escaped, %d old things told as changes", name, h.Invented, h.Escaped, h.Unchanged)
 		}
@@ -46,6 +46,9 @@ func TestEveryScenarioIsHandedOverAmongFiveThousandOthers(t *testing.T) {
 	// the machine finds is printed by `throughline eval handoff`.
 	if got := r.Confirmed.Brief; got["1000"].Recall < 0.85 || got["4000"].Recall < 0.95 || got["4000"].Trespasses > 0 {
 		t.Errorf("facts told: %+v", got)
+	}
+	if m, p, c := r.Machine.Brief["4000"], r.Reviewed.Brief["4000"], r.Confirmed.Brief["4000"]; p.Recalled < m.Recalled || p.Recalled > c.Recalled || p.Trespasses > 0 || r.SuggestedPrecision >= 1 {
+		t.Errorf("a person who confirms suggestions has %+v, the machine %+v, and all the right conversations %+v", p, m, c)
 	}
 	if r.Confirmed.Brief["4000"].Recall <= r.Confirmed.Ticket["4000"].Recall {
 		t.Error("the ticket's own text tells as much as the brief")

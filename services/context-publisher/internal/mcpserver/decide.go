@@ -41,7 +41,7 @@ func (w *Workspace) addDecisions() {
 
 type attachIn struct {
 	Ticket  string `json:"ticket" jsonschema:"as for get_ticket_context"`
-	Cluster string `json:"cluster" jsonschema:"a cluster's id"`
+	Cluster string `json:"cluster" jsonschema:"a cluster's id, or that of a single signal as get_ticket_context gives it"`
 	Reason  string `json:"reason" jsonschema:"why, in a sentence, for the people who read it later"`
 }
 
@@ -80,7 +80,11 @@ func (w *Workspace) attach(action feedback.Action) mcp.ToolHandlerFor[attachIn, 
 		}
 		shown := ticketOf(f, t)
 		out := decisionOut{head: headOf(f, fresh, t.Revision), Ticket: &shown}
-		return w.take(ctx, req, out, feedback.Decision{Action: action, Cluster: in.Cluster, Tracker: t.Tracker, Ticket: t.Key, Reason: in.Reason})
+		d := feedback.Decision{Action: action, Cluster: in.Cluster, Tracker: t.Tracker, Ticket: t.Key, Reason: in.Reason}
+		if feedback.IsSignal(in.Cluster) {
+			d.Cluster, d.Signals = "", []string{in.Cluster}
+		}
+		return w.take(ctx, req, out, d)
 	}
 }
 

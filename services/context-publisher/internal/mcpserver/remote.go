@@ -212,7 +212,7 @@ func (r *Remote) Decide(ctx context.Context, d feedback.Decision) (feedback.Deci
 	case feedback.Undo:
 		method, path, body = http.MethodDelete, []string{"decisions", d.Undoes}, nil
 	case feedback.Pin, feedback.Reject:
-		path, body = []string{"tickets", string(d.Tracker), d.Ticket, "attachments"}, api.AttachmentRequest{Action: d.Action, Cluster: d.Cluster, Reason: d.Reason}
+		path, body = []string{"tickets", string(d.Tracker), d.Ticket, "attachments"}, api.AttachmentRequest{Action: d.Action, Cluster: d.Cluster, Signal: strings.Join(d.Signals, ","), Reason: d.Reason}
 	}
 	var content io.Reader
 	if body != nil {

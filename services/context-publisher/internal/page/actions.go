@@ -79,7 +79,10 @@ func (p *Page) attach(req *request) error {
 	}
 	d := feedback.Decision{Action: feedback.Action(f.Get("action")), Cluster: f.Get("cluster"), Reason: strings.TrimSpace(f.Get("reason")),
 		Tracker: feedback.Tracker(req.r.PathValue("tracker")), Ticket: req.r.PathValue("key")}
-	if d.Action != feedback.Pin && d.Action != feedback.Reject || d.Cluster == "" {
+	if signal := f.Get("signal"); signal != "" {
+		d.Signals = []string{signal}
+	}
+	if d.Action != feedback.Pin && d.Action != feedback.Reject || (d.Cluster == "") == (len(d.Signals) == 0) {
 		return invalid("There is no such decision.")
 	}
 	if _, err := req.workspace.Ticket(req.r.Context(), d.Tracker, d.Ticket); err != nil {

@@ -187,7 +187,7 @@ type member struct {
 // company is what the attached clusters of a round's tickets hold: every signal's place, who
 // said it, and how each cluster ranks.
 type company struct {
-	members map[string][]member // by cluster
+	members map[string][]member // by cluster, or by the signal that is attached by itself
 	ranked  map[string]brief.Cluster
 	heads   map[string]head         // by item, of those that voices spoke in last
 	beside  map[string][]placedSpan // by item, of a sample's items: its other signals
@@ -200,8 +200,8 @@ type head struct {
 }
 
 type placedSpan struct {
-	cluster string
-	span    feedback.Span
+	cluster, signal string
+	span            feedback.Span
 }
 
 // company reads what tickets with these clusters are told. shown are the clusters of their
@@ -212,22 +212,44 @@ func (r *reading) company(ctx context.Context, shown []string, attached [][]stri
 	if shown = unseen(shown, none); len(shown) == 0 {
 		return c, nil
 	}
-	if err := r.ranks(ctx, c, shown); err != nil {
-		return nil, err
+	clusters, signals := apart(shown)
+	if len(clusters) > 0 {
+		if err := r.ranks(ctx, c, clusters); err != nil {
+			return nil, err
+		}
+	}
+	// Singles were read to be matched; what was withdrawn meanwhile is not there.
+	for _, id := range signals {
+		if g, ok := r.signals[id]; ok {
+			c.ranked[id] = brief.Cluster{ID: id, Single: true, Name: brief.Clean(g.Quote), Kind: g.Kind, Voices: 1}
+		}
 	}
 	all := unseen(slices.Concat(attached...), none)
 	if len(all) == 0 {
 		return c, nil
 	}
-	err := r.query(ctx, "load voices", `SELECT cluster, signal, item, similarity, position, customer, account, said_at FROM assignments FINAL
-		WHERE workspace = ? AND cluster IN ?`, []any{r.workspace, all}, func(scan func(...any) error) error {
-		var m member
-		err := scan(&m.cluster, &m.signal, &m.item, &m.similarity, &m.position, &m.customer, &m.account, &m.saidAt)
-		c.members[m.cluster] = append(c.members[m.cluster], m)
-		return err
-	})
-	if err != nil {
-		return nil, err
+	clusters, signals = apart(all)
+	for _, of := range []struct {
+		column string
+		ids    []string
+		key    func(member) string
+	}{
+		{"cluster", clusters, func(m member) string { return m.cluster }},
+		{"signal", signals, func(m member) string { return m.signal }},
+	} {
+		if len(of.ids) == 0 {
+			continue
+		}
+		err := r.query(ctx, "load voices", `SELECT cluster, signal, item, similarity, position, customer, account, said_at FROM assignments FINAL
+			WHERE workspace = ? AND `+of.column+` IN ?`, []any{r.workspace, of.ids}, func(scan func(...any) error) error {
+			var m member
+			err := scan(&m.cluster, &m.signal, &m.item, &m.similarity, &m.position, &m.customer, &m.account, &m.saidAt)
+			c.members[of.key(m)] = append(c.members[of.key(m)], m)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	for _, of := range c.members {
 		slices.SortFunc(of, func(a, b member) int { return moreTypical(a.place, b.place) })
@@ -251,6 +273,18 @@ func (r *reading) company(ctx context.Context, shown []string, attached [][]stri
 		return nil, err
 	}
 	return c, r.others(ctx, c, sampled)
+}
+
+// apart tells clusters' ids from signals'.
+func apart(ids []string) (clusters, signals []string) {
+	for _, id := range ids {
+		if feedback.IsSignal(id) {
+			signals = append(signals, id)
+		} else {
+			clusters = append(clusters, id)
+		}
+	}
+	return clusters, signals
 }
 
 // ranks reads clusters with their rank and its terms; one that is not ranked has none.
@@ -322,7 +356,7 @@ func (r *reading) others(ctx context.Context, c *company, sampled map[string]pla
 	}
 	for _, p := range all {
 		if g, ok := r.signals[p.signal]; ok {
-			c.beside[p.item] = append(c.beside[p.item], placedSpan{p.cluster, g.Span})
+			c.beside[p.item] = append(c.beside[p.item], placedSpan{p.cluster, p.signal, g.Span})
 		}
 	}
 	for _, of := range c.beside {
@@ -380,8 +414,10 @@ func (c *company) sample(clusters []string) []member {
 	for _, id := range clusters {
 		all = append(all, c.members[id]...)
 		for _, m := range c.members[id][:min(len(c.members[id]), sampledPer)] {
-			taken[m.signal] = true
-			out = append(out, m)
+			if !taken[m.signal] {
+				taken[m.signal] = true
+				out = append(out, m)
+			}
 		}
 	}
 	if len(out) == len(all) {
@@ -406,7 +442,7 @@ func (r *reading) input(t ticketRow, matches []attach.Match, c *company) brief.I
 		if m.Decision != "" {
 			in.Decisions = append(in.Decisions, m.Decision)
 		}
-		of, ok := c.ranked[m.Cluster]
+		of, ok := c.ranked[m.ID()]
 		if !ok {
 			continue
 		}
@@ -418,12 +454,12 @@ func (r *reading) input(t ticketRow, matches []attach.Match, c *company) brief.I
 			in.Suggested = append(in.Suggested, of)
 		}
 	}
-	clusters := answering(matches)
-	if len(clusters) == 0 {
+	attached := answering(matches)
+	if len(attached) == 0 {
 		return in
 	}
-	in.Voices = c.voices(clusters)
-	r.when(clusters, c, &in)
+	in.Voices = c.voices(attached)
+	r.when(attached, c, &in)
 	named := map[string]string{} // the accounts' names by customer
 	for _, v := range in.Voices {
 		if a, ok := r.accounts[v.Account]; ok {
@@ -431,7 +467,7 @@ func (r *reading) input(t ticketRow, matches []attach.Match, c *company) brief.I
 		}
 	}
 	relevance := r.matcher.Relevant(t.at)
-	for _, m := range c.sample(clusters) {
+	for _, m := range c.sample(attached) {
 		g, ok := r.signals[m.signal]
 		if !ok {
 			continue
@@ -451,7 +487,7 @@ func (r *reading) input(t ticketRow, matches []attach.Match, c *company) brief.I
 		}
 		i.Foreign = nil
 		for _, o := range c.beside[g.Item] {
-			if !slices.Contains(clusters, o.cluster) {
+			if !slices.Contains(attached, o.cluster) && !slices.Contains(attached, o.signal) {
 				i.Foreign = append(i.Foreign, o.span)
 			}
 		}

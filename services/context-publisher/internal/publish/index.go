@@ -58,6 +58,7 @@ type state struct {
 // surroundings are the clusters and signals near to a ticket by meaning, as of a time.
 type surroundings struct {
 	clusters, signals []string
+	around            attach.Around // of all the signals that were looked at
 	at                time.Time
 }
 
@@ -228,6 +229,21 @@ func (i *index) surroundings(a address, now time.Time) (near surroundings, ok bo
 	defer i.mu.Unlock()
 	near, known := i.workspaces[a.workspace].near[a]
 	return near, known && now.Sub(near.at) < surroundingsFor
+}
+
+// standingOut are the open tickets to which a vector is so much nearer than what else their
+// workspace said that a person is to be asked.
+func (i *index) standingOut(ws, space string, vector []float32) []address {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	c := i.workspaces[ws]
+	var out []address
+	for a, near := range c.near {
+		if t, open := c.open[a]; open && near.around.StandsOut(t, space, vector) {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // due lists the tickets whose gathered changes are to be written by now, by workspace, those

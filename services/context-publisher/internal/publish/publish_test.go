@@ -728,7 +728,110 @@ func TestATicketIsOfferedALargeClusterThatAFewQuotesNearItAreIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(detail.Attachments) != 1 || detail.Attachments[0].Mode != feedback.Suggested {
+	modes := map[string]feedback.Mode{}
+	for _, a := range detail.Attachments {
+		modes[a.Signal] = a.Mode
+	}
+	if len(modes) != 2 || modes[""] != feedback.Suggested || modes[x.SignalID(30)] != feedback.Automatic {
 		t.Errorf("attachments %+v", detail.Attachments)
 	}
+}
+
+func TestATicketIsOfferedASingleSignalThatAPersonRulesOnForGood(t *testing.T) {
+	t.Parallel()
+	x := setUp(t)
+	var sayings []worldtest.Saying
+	for i := range 60 {
+		sayings = append(sayings, worldtest.Saying{Cluster: "clu_big", Customer: fmt.Sprint("c", i), Text: fmt.Sprintf("the app is bad and sad and slow, version %d", i), At: said})
+	}
+	sayings = append(sayings, worldtest.Saying{Cluster: "clu_big", Customer: "ann", Text: "offline songs stay silent in the train since version 8.14.2, and my seat neighbour says the same", At: said})
+	x.Say(t, sayings...)
+	near, far := x.SignalID(60), x.SignalID(0)
+	x.start()
+	x.ticket(t, event.TicketCreated, feedback.Ticket{Key: "PROJ-8", Version: 1, Title: "Downloaded songs will not play offline", Status: "To Do", Category: feedback.Open})
+	x.revised(t)
+	attachments := func() map[string]read.Attachment {
+		t.Helper()
+		detail, err := x.read.Ticket(t.Context(), "acme", feedback.Jira, "PROJ-8")
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := map[string]read.Attachment{}
+		for _, a := range detail.Attachments {
+			id := a.Signal
+			if id == "" {
+				id = a.Cluster
+			}
+			out[id] = a
+		}
+		return out
+	}
+	a := attachments()
+	if a[near].Mode != feedback.Suggested || len(a) != 1 {
+		t.Fatalf("attachments %+v", a)
+	}
+	if one := a[near]; one.Cluster != "clu_big" || one.Item != x.ItemID(60) || !strings.Contains(one.Name, "songs") || one.Terms["chance"] < 0.1 {
+		t.Errorf("the signal by itself is %+v", one)
+	}
+
+	decide := func(action feedback.Action, signal string) feedback.Decision {
+		t.Helper()
+		d, err := x.decide.Decide(t.Context(), feedback.Decision{Workspace: "acme", Action: action, Signals: []string{signal}, Tracker: feedback.Jira, Ticket: "PROJ-8", By: "pm"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	pin := decide(feedback.Pin, near)
+	if m := attachments()[near].Mode; m != feedback.Pinned {
+		t.Errorf("right after the decision the mode is %q", m)
+	}
+	x.revised(t)
+	x.quiet(t)
+	b, err := x.read.Brief(t.Context(), "acme", feedback.Jira, "PROJ-8", 0)
+	if err != nil || len(b.Clusters) != 1 || !b.Clusters[0].Single || b.Clusters[0].ID != near || b.Asking.Voices != 1 {
+		t.Fatalf("the brief is of %+v, voices %d (%v)", b.Clusters, b.Asking.Voices, err)
+	}
+	text := brief.Markdown(b, nil)
+	if !strings.Contains(text, "8.14.2") || strings.Contains(text, "bad and sad") {
+		t.Errorf("the brief tells not what the one said, or what the others of its cluster did:\n%s", text)
+	}
+	decide(feedback.Reject, far)
+	x.clock.forward(time.Minute)
+	if _, err := x.decide.Undo(t.Context(), "acme", pin.ID, "pm", "was wrong"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the pin is taken back and the rejection stands", func() bool {
+		a := attachments()
+		return a[near].Mode == feedback.Suggested && a[far].Mode == feedback.Rejected
+	})
+	for _, d := range []feedback.Decision{
+		{Signals: []string{near, far}}, {Cluster: "clu_big", Signals: []string{near}}, {}, {Signals: []string{"sig_none"}},
+	} {
+		d.Workspace, d.Action, d.Tracker, d.Ticket, d.By = "acme", feedback.Pin, feedback.Jira, "PROJ-8", "pm"
+		if _, err := x.decide.Decide(t.Context(), d); err == nil {
+			t.Errorf("pinned %q and %v", d.Cluster, d.Signals)
+		}
+	}
+}
+
+func TestASignalThatComesLaterFindsItsTicketByItself(t *testing.T) {
+	t.Parallel()
+	x := setUp(t)
+	var sayings []worldtest.Saying
+	for i := range 60 {
+		sayings = append(sayings, worldtest.Saying{Cluster: "clu_big", Customer: fmt.Sprint("c", i), Text: fmt.Sprintf("the app is bad and sad and slow, version %d", i), At: said})
+	}
+	x.Say(t, sayings...)
+	x.start()
+	x.ticket(t, event.TicketCreated, feedback.Ticket{Key: "PROJ-8", Version: 1, Title: "Downloaded songs will not play offline", Status: "To Do", Category: feedback.Open})
+	x.revised(t)
+	x.quiet(t)
+	x.clock.forward(time.Minute)
+	x.Say(t, worldtest.Saying{Cluster: "clu_big", Customer: "ann", Text: "offline songs stay silent in the train since this morning, and my seat neighbour says the same", At: said.Add(time.Hour)})
+	late := x.SignalID(60)
+	until(t, "the signal is offered", func() bool {
+		detail, err := x.read.Ticket(t.Context(), "acme", feedback.Jira, "PROJ-8")
+		return err == nil && slices.ContainsFunc(detail.Attachments, func(a read.Attachment) bool { return a.Signal == late && a.Mode == feedback.Suggested })
+	})
 }

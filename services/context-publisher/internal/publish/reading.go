@@ -273,11 +273,11 @@ func (r *reading) vectors(ctx context.Context, signals []string) (map[string]vec
 
 // near tells what is near to each of the tickets by meaning: clusters, and signals among the
 // newest (a large cluster's typical quotes need not be those that are about the ticket).
-func (r *reading) near(ctx context.Context, tickets []attach.Ticket) (clusters, signals [][]string, err error) {
-	clusters, signals = make([][]string, len(tickets)), make([][]string, len(tickets))
+func (r *reading) near(ctx context.Context, tickets []attach.Ticket) ([]surroundings, error) {
+	out := make([]surroundings, len(tickets))
 	space := r.Embedder.Space().ID()
 	versions := map[string]string{} // of a cluster, by what its vector is kept under
-	err = r.query(ctx, "find clusters", `SELECT id, version FROM clusters FINAL WHERE workspace = ? AND retired = 0 AND status != 'ignored' AND space = ?`,
+	err := r.query(ctx, "find clusters", `SELECT id, version FROM clusters FINAL WHERE workspace = ? AND retired = 0 AND status != 'ignored' AND space = ?`,
 		[]any{r.workspace, space}, func(scan func(...any) error) error {
 			var id string
 			var version uint64
@@ -286,7 +286,7 @@ func (r *reading) near(ctx context.Context, tickets []attach.Ticket) (clusters, 
 			return err
 		})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	known, missing := r.recall.of(slices.Collect(maps.Keys(versions)))
 	if len(missing) > 0 {
@@ -306,7 +306,7 @@ func (r *reading) near(ctx context.Context, tickets []attach.Ticket) (clusters, 
 				return err
 			})
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		r.recall.keep(read)
 		maps.Copy(known, read)
@@ -324,20 +324,22 @@ func (r *reading) near(ctx context.Context, tickets []attach.Ticket) (clusters, 
 			return err
 		})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	said, err := r.vectors(ctx, newest)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for n, t := range tickets {
-		clusters[n], signals[n] = nearest(t, centroids, nearClusters), nearest(t, said, nearSignals)
+		out[n].clusters, _ = nearest(t, centroids, nearClusters)
+		out[n].signals, out[n].around = nearest(t, said, nearSignals)
+		out[n].at = r.Now()
 	}
-	return clusters, signals, nil
+	return out, nil
 }
 
-// nearest lists the vectors nearest to a ticket's, at most most.
-func nearest(t attach.Ticket, among map[string]vector, most int) []string {
+// nearest lists the vectors nearest to a ticket's, at most most, and how near all are.
+func nearest(t attach.Ticket, among map[string]vector, most int) ([]string, attach.Around) {
 	type near struct {
 		id string
 		by float32
@@ -349,9 +351,12 @@ func nearest(t attach.Ticket, among map[string]vector, most int) []string {
 		}
 	}
 	slices.SortFunc(all, func(a, b near) int { return cmp.Or(cmp.Compare(b.by, a.by), cmp.Compare(a.id, b.id)) })
-	out := make([]string, 0, most)
-	for _, n := range all[:min(len(all), most)] {
-		out = append(out, n.id)
+	out, cosines := make([]string, 0, most), make([]float64, len(all))
+	for n, found := range all {
+		cosines[n] = float64(found.by)
+		if n < most {
+			out = append(out, found.id)
+		}
 	}
-	return out
+	return out, attach.AroundOf(cosines)
 }

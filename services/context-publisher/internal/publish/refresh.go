@@ -163,6 +163,7 @@ func (s *shard) match(ctx context.Context, r *reading, all []*work) error {
 	for _, w := range all {
 		ruled = append(ruled, slices.Collect(maps.Keys(w.before.Rulings))...)
 		signals = append(append(signals, w.near.signals...), w.next.Named...)
+		signals = append(signals, w.singled()...)
 	}
 	into, err := r.into(ctx, unseen(ruled, map[string]bool{}))
 	if err != nil {
@@ -205,9 +206,54 @@ func (s *shard) match(ctx context.Context, r *reading, all []*work) error {
 				candidates = append(candidates, c)
 			}
 		}
-		w.matches = r.matcher.Match(w.row.at, candidates, rulings[n])
+		clusters, signals := map[string]attach.Ruling{}, map[string]attach.Ruling{}
+		for id, ruling := range rulings[n] {
+			if feedback.IsSignal(id) {
+				signals[id] = ruling
+			} else {
+				clusters[id] = ruling
+			}
+		}
+		w.matches = r.matcher.Match(w.row.at, candidates, clusters)
+		w.matches = append(w.matches, r.matcher.Singles(w.row.at, r.singles(w, places), w.near.around, signals)...)
 	}
 	return nil
+}
+
+// singled are the signals to look at by themselves besides those that are near or name the
+// ticket: attached before, ruled on, or what brought the ticket here.
+func (w *work) singled() []string {
+	var out []string
+	for _, id := range slices.Concat(w.also, slices.Collect(maps.Keys(w.known)), slices.Collect(maps.Keys(w.before.Rulings))) {
+		if feedback.IsSignal(id) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// singles are the signals that may be attached by themselves: not those of clusters that are
+// attached whole or were rejected, unless a person ruled on the signal.
+func (r *reading) singles(w *work, places map[string]place) []attach.Single {
+	ids := w.singled()
+	if w.row.Category != feedback.Done {
+		ids = slices.Concat(ids, w.near.signals[:min(len(w.near.signals), attach.NearestSingles)], w.next.Named)
+	}
+	settled := map[string]bool{}
+	for _, m := range w.matches {
+		settled[m.Cluster] = m.Mode != feedback.Suggested
+	}
+	var out []attach.Single
+	for _, id := range unseen(ids, map[string]bool{}) {
+		p, placed := places[id]
+		g, said := r.signals[id]
+		i, whole := r.items[p.item]
+		_, ruled := w.before.Rulings[id]
+		if placed && said && whole && (ruled || !settled[p.cluster]) {
+			out = append(out, attach.Single{Evidence: attach.Evidence{Signal: id, Quote: g.Quote, Text: i.Text, Vector: g.Vector}, Space: g.space})
+		}
+	}
+	return out
 }
 
 // surround finds what is near the tickets by meaning. What was found is remembered: clusters
@@ -224,12 +270,12 @@ func (s *shard) surround(ctx context.Context, r *reading, all []*work) error {
 	if len(asking) == 0 {
 		return nil
 	}
-	clusters, signals, err := r.near(ctx, tickets)
+	near, err := r.near(ctx, tickets)
 	if err != nil {
 		return err
 	}
 	for n, w := range asking {
-		w.near = surroundings{clusters[n], signals[n], s.Now()}
+		w.near = near[n]
 		s.index.surround(w.address, w.near)
 	}
 	return nil
@@ -257,7 +303,7 @@ func (s *shard) build(ctx context.Context, r *reading, all []*work) error {
 		attached[n] = answering(w.matches)
 		for _, m := range w.matches {
 			if m.Mode != feedback.Rejected {
-				shown = append(shown, m.Cluster)
+				shown = append(shown, m.ID())
 			}
 		}
 	}
@@ -298,7 +344,7 @@ func (s *shard) build(ctx context.Context, r *reading, all []*work) error {
 }
 
 var (
-	attachmentColumns = []string{"workspace", "tracker", "ticket", "cluster", "mode", "score", "terms", "reasons", "decided_by", "decision", "at", "version", "deleted"}
+	attachmentColumns = []string{"workspace", "tracker", "ticket", "cluster", "signal", "mode", "score", "terms", "reasons", "decided_by", "decision", "at", "version", "deleted"}
 	briefColumns      = []string{"workspace", "tracker", "ticket", "revision", "hash", "material", "changes", "body", "position", "created_at"}
 	moveColumns       = []string{"workspace", "tracker", "key", "version", "status", "category", "previous", "revision", "at"}
 )
@@ -346,7 +392,7 @@ func (s *shard) finish(ctx context.Context, w *work) (lost bool, err error) {
 		}
 		w.published = w.brief.Revision
 	}
-	if err := s.tell(ctx, w.address, &w.next, answering(w.matches), w.acceptedAt); err != nil {
+	if err := s.tell(ctx, w.address, &w.next, slices.DeleteFunc(answering(w.matches), feedback.IsSignal), w.acceptedAt); err != nil {
 		return false, err
 	}
 	revision, err := s.tickets.Put(ctx, keyed.TicketKey(w.workspace, w.tracker, w.key), w.next, w.revision)
@@ -373,7 +419,7 @@ func changed(known map[string]attached, matches []attach.Match) bool {
 		return true
 	}
 	for _, m := range matches {
-		k, ok := known[m.Cluster]
+		k, ok := known[m.ID()]
 		if !ok || k.mode != m.Mode || k.decision != m.Decision || math.Abs(k.score-m.Score) > 0.01 {
 			return true
 		}
@@ -388,13 +434,17 @@ func (s *shard) attachmentRows(a address, version uint64, matches []attach.Match
 	now := s.Now().UTC()
 	kept := map[string]bool{}
 	for _, m := range matches {
-		kept[m.Cluster] = true
-		rows = append(rows, []any{a.workspace, string(a.tracker), a.key, m.Cluster, string(m.Mode), m.Score, m.Terms,
+		kept[m.ID()] = true
+		rows = append(rows, []any{a.workspace, string(a.tracker), a.key, m.ID(), m.Signal, string(m.Mode), m.Score, m.Terms,
 			append([]string{}, m.Reasons...), m.DecidedBy, m.Decision, now, version, uint8(0)})
 	}
-	for cluster, k := range known {
-		if !kept[cluster] {
-			rows = append(rows, []any{a.workspace, string(a.tracker), a.key, cluster, string(k.mode), 0.0, map[string]float64{},
+	for id, k := range known {
+		if !kept[id] {
+			signal := ""
+			if feedback.IsSignal(id) {
+				signal = id
+			}
+			rows = append(rows, []any{a.workspace, string(a.tracker), a.key, id, signal, string(k.mode), 0.0, map[string]float64{},
 				[]string{}, "machine", "", now, version, uint8(1)})
 		}
 	}

@@ -14,12 +14,13 @@ import (
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/keyed"
 )
 
-// answering are the clusters that a ticket is the answer to: a suggestion is none yet.
+// answering are the clusters, and the single signals, that a ticket is the answer to: a
+// suggestion is none yet.
 func answering(matches []attach.Match) []string {
 	var out []string
 	for _, m := range matches {
 		if m.Mode == feedback.Automatic || m.Mode == feedback.Pinned {
-			out = append(out, m.Cluster)
+			out = append(out, m.ID())
 		}
 	}
 	slices.Sort(out)

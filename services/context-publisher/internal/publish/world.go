@@ -105,13 +105,16 @@ func (s *shard) concerned(ctx context.Context, r *reading, clusters map[string]c
 		if !said || !whole {
 			continue
 		}
+		c, ok := inputs[p.position]
+		if !ok {
+			c = clusters[p.cluster]
+		}
 		for _, a := range s.index.named(r.workspace, g.Quote, item.Text) {
-			c, ok := inputs[p.position]
-			if !ok {
-				c = clusters[p.cluster]
-			}
 			t := add(a, p.cluster, c)
 			t.named = append(t.named, p.signal)
+		}
+		for _, a := range s.index.standingOut(r.workspace, g.space, g.Vector) {
+			add(a, p.signal, c)
 		}
 	}
 	for _, id := range ids {
@@ -218,7 +221,7 @@ func (s *shard) gathered(ctx context.Context, t *task) (bool, error) {
 	}
 }
 
-// maxAlso bounds how many clusters a ticket's state gathers: those beyond are found by
+// maxAlso bounds how many clusters, and signals that stand out, a ticket's state gathers: those beyond are found by
 // their meaning, like all others. maxNamed bounds the signals that name it: the newest.
 const (
 	maxAlso  = 100

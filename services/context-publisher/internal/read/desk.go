@@ -10,7 +10,8 @@ import (
 )
 
 // Suggestion is an attachment that waits for a person: the machine was not sure enough to
-// act. Worth is what the cluster's accounts are worth a year.
+// act. Worth is what the cluster's accounts are worth a year; of a single signal it is not
+// known, and its cluster is left empty.
 type Suggestion struct {
 	Ticket     TicketHead
 	Attachment Attachment
@@ -24,12 +25,14 @@ type Suggestion struct {
 // the match is. Tickets that are done ask for nothing.
 func (r *Reader) Suggestions(ctx context.Context, ws string, limit int) ([]Suggestion, error) {
 	rows, err := r.db.Conn().Query(ctx, fmt.Sprintf(`SELECT t.tracker, t.key, t.title, t.status, t.category, t.url, t.updated_at,
-			a.cluster, c.name, a.score, a.terms, a.reasons, a.at, c.voices, c.worth, s.quote
+			if(a.signal = '', a.cluster, ''), a.signal, c.item, c.name, a.score, a.terms, a.reasons, a.at, c.voices, c.worth, if(a.signal = '', s.quote, c.name)
 		FROM (SELECT * FROM attachments FINAL WHERE workspace = ? AND mode = 'suggested') AS a
 		INNER JOIN (SELECT * FROM tickets FINAL WHERE workspace = ? AND restricted = 0 AND category != 'done') AS t ON t.tracker = a.tracker AND t.key = a.ticket
-		INNER JOIN (SELECT id, name, voices, worth, medoid FROM clusters FINAL WHERE workspace = ? AND retired = 0 AND status != 'ignored') AS c ON c.id = a.cluster
+		INNER JOIN (SELECT id, name, voices, worth, medoid, '' AS item FROM clusters FINAL WHERE workspace = ? AND retired = 0 AND status != 'ignored'
+			UNION ALL SELECT id, quote, toUInt32(1), toFloat64(0), '', item FROM signals FINAL WHERE workspace = ? AND id IN (
+				SELECT signal FROM attachments FINAL WHERE workspace = ? AND mode = 'suggested')) AS c ON c.id = a.cluster
 		LEFT JOIN (SELECT id, quote FROM signals FINAL WHERE workspace = ? AND id IN (SELECT medoid FROM clusters FINAL WHERE workspace = ?)) AS s ON s.id = c.medoid
-		ORDER BY t.category = 'in_progress' DESC, log1p(c.voices) * a.score DESC, t.tracker, t.key, a.cluster LIMIT %d`, limited(limit)), ws, ws, ws, ws, ws)
+		ORDER BY t.category = 'in_progress' DESC, log1p(c.voices) * a.score DESC, t.tracker, t.key, a.cluster LIMIT %d`, limited(limit)), ws, ws, ws, ws, ws, ws, ws)
 	if err != nil {
 		return nil, failed("list suggestions", err)
 	}
@@ -39,7 +42,7 @@ func (r *Reader) Suggestions(ctx context.Context, ws string, limit int) ([]Sugge
 		var s Suggestion
 		var tracker, category string
 		if err := rows.Scan(&tracker, &s.Ticket.Key, &s.Ticket.Title, &s.Ticket.Status, &category, &s.Ticket.URL, &s.Ticket.UpdatedAt,
-			&s.Attachment.Cluster, &s.Attachment.Name, &s.Attachment.Score, &s.Attachment.Terms, &s.Attachment.Reasons, &s.Attachment.At,
+			&s.Attachment.Cluster, &s.Attachment.Signal, &s.Attachment.Item, &s.Attachment.Name, &s.Attachment.Score, &s.Attachment.Terms, &s.Attachment.Reasons, &s.Attachment.At,
 			&s.Voices, &s.Worth, &s.Quote); err != nil {
 			return nil, failed("read suggestion", err)
 		}

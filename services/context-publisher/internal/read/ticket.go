@@ -109,10 +109,12 @@ func (r *Reader) Ticket(ctx context.Context, ws string, tracker feedback.Tracker
 }
 
 func (r *Reader) attachments(ctx context.Context, ws string, tracker feedback.Tracker, key string) ([]Attachment, error) {
-	rows, err := r.db.Conn().Query(ctx, `SELECT a.cluster, c.name, a.mode, a.score, a.terms, a.reasons, a.decided_by, a.decision, a.at
-		FROM (SELECT * FROM attachments FINAL WHERE workspace = ? AND tracker = ? AND ticket = ?) AS a
-		LEFT JOIN (SELECT id, name FROM clusters FINAL WHERE workspace = ?) AS c ON c.id = a.cluster
-		ORDER BY a.score DESC, a.cluster`, ws, string(tracker), key, ws)
+	rows, err := r.db.Conn().Query(ctx, `WITH a AS (SELECT * FROM attachments FINAL WHERE workspace = ? AND tracker = ? AND ticket = ?)
+		SELECT if(a.signal = '', a.cluster, p.cluster), a.signal, s.item, if(a.signal = '', c.name, s.quote), a.mode, a.score, a.terms, a.reasons, a.decided_by, a.decision, a.at
+		FROM a LEFT JOIN (SELECT id, name FROM clusters FINAL WHERE workspace = ?) AS c ON c.id = a.cluster
+		LEFT JOIN (SELECT id, item, quote FROM signals FINAL WHERE workspace = ? AND id IN (SELECT signal FROM a)) AS s ON s.id = a.signal
+		LEFT JOIN (SELECT signal, cluster FROM assignments FINAL WHERE workspace = ? AND signal IN (SELECT signal FROM a)) AS p ON p.signal = a.signal
+		ORDER BY a.score DESC, a.cluster`, ws, string(tracker), key, ws, ws, ws)
 	if err != nil {
 		return nil, failed("list attachments", err)
 	}
@@ -121,7 +123,7 @@ func (r *Reader) attachments(ctx context.Context, ws string, tracker feedback.Tr
 	for rows.Next() {
 		var a Attachment
 		var mode string
-		if err := rows.Scan(&a.Cluster, &a.Name, &mode, &a.Score, &a.Terms, &a.Reasons, &a.DecidedBy, &a.Decision, &a.At); err != nil {
+		if err := rows.Scan(&a.Cluster, &a.Signal, &a.Item, &a.Name, &mode, &a.Score, &a.Terms, &a.Reasons, &a.DecidedBy, &a.Decision, &a.At); err != nil {
 			return nil, failed("read attachment", err)
 		}
 		a.Mode, a.Name, a.At = feedback.Mode(mode), brief.Clean(a.Name), a.At.UTC()

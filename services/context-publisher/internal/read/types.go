@@ -183,10 +183,13 @@ type TicketDetail struct {
 	Block       *Block       `json:"block,omitempty"`
 }
 
-// Attachment is why a cluster is, or is not, attached to a ticket. Reasons holds the
-// sentences that matched, which are customers' and ticket writers' words.
+// Attachment is why a cluster, or a signal by itself, is, or is not, attached to a ticket.
+// Cluster is the one that a single signal lies in. Reasons holds the sentences that matched,
+// which are customers' and ticket writers' words; the name of a single signal is its quote.
 type Attachment struct {
 	Cluster   string             `json:"cluster"`
+	Signal    string             `json:"signal,omitempty"` // set where a single signal is attached
+	Item      string             `json:"item,omitempty"`   // the signal's item
 	Name      string             `json:"name"`
 	Mode      feedback.Mode      `json:"mode"`
 	Score     float64            `json:"score"`
