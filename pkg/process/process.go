@@ -49,6 +49,11 @@ type Connections struct {
 	Failed <-chan struct{}   // closed when the process must stop and be started again
 	Close  func(ctx context.Context)
 
+	// Holder names this process in leases where no other can hold any, so that the next one,
+	// which has the same name, need not wait for those of one that was killed. Empty where
+	// there may be others; Open then makes one up.
+	Holder string
+
 	// Registry has the metrics of what is behind the connections; nil means that there are
 	// none, and Open makes one.
 	Registry *prometheus.Registry
@@ -95,7 +100,7 @@ func DialNATS(c config.NATS, log *slog.Logger) (*nats.Conn, error) {
 
 // StoreOptions are those of an external ClickHouse.
 func StoreOptions(c config.ClickHouse) store.Options {
-	o := store.Options{Addr: c.Addr, Database: c.Database, Username: c.Username, Password: c.Password.Value(), Cluster: c.Cluster}
+	o := store.Options{Addr: c.Addr, Database: c.Database, Username: c.Username, Password: c.Password.Value(), Cluster: c.Cluster, Sharded: c.Sharded}
 	if c.TLS {
 		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
@@ -159,11 +164,14 @@ func Open(ctx context.Context, name string, c config.Config, conns Connections, 
 	if err := db.Migrate(ctx, migrations); err != nil {
 		return nil, err
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
+	holder := conns.Holder
+	if holder == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "unknown"
+		}
+		holder = fmt.Sprintf("%s-%d-%d", host, os.Getpid(), time.Now().UnixNano())
 	}
-	holder := fmt.Sprintf("%s-%d-%d", host, os.Getpid(), time.Now().UnixNano())
 	committer = bus.NewCommitter(b.JetStream(), conns.Syncer, bus.CommitterOptions{Admit: conns.Admit, Registerer: reg})
 	return &Process{Config: c, Logger: log, Registry: reg, Bus: b, Store: db, Connections: conns, Holder: holder, committer: committer, traces: traces}, nil
 }

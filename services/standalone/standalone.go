@@ -93,6 +93,7 @@ func Connect(ctx context.Context, c config.Config, log *slog.Logger) (process.Co
 			return fail(fmt.Errorf("connect to the broker: %w", err))
 		}
 		closers = append(closers, func(context.Context) { nc.Close() })
+		conns.Holder = "throughline" // the broker's folder is locked: there is no other
 		conns.NATS, conns.Syncer, conns.Admit, conns.Failed = nc, srv, srv.CheckSpace, srv.Failed()
 		conns.Checks = append(conns.Checks, httpserve.Check{Name: "broker", Probe: srv.Healthy})
 		return conns, nil
