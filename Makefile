@@ -10,6 +10,8 @@ NPM    := npm install --no-package-lock --omit=dev --ignore-scripts --no-audit -
 SOAK   := 20000
 FUZZTIME := 60s
 ROWS := 1000000
+BURST := 50000
+MINUTES := 30
 
 # The end-to-end tests that begin the shape they are told to.
 SCRIPTS := TestPeopleNotMessages|TestTheFirstChange|TestAgentsAndHostileWords|TestThePageInABrowser
@@ -110,6 +112,14 @@ bench-ingest: install build ## webhooks a second, durable and synced, against a 
 bench-memory: install build ## what memory ten minutes of a thousand webhooks a second take, each half minute
 	cd scripts/benchingest && GOWORK=off go build -o ../../$(CACHE)/benchingest .
 	$(CACHE)/benchingest -throughline $(BIN)/throughline -flat 10m
+
+bench-burst: install build ## take 50,000 webhooks as fast as they come and work them off to the end of the pipeline (BURST=N for another number)
+	cd scripts/benchingest && GOWORK=off go build -o ../../$(CACHE)/benchingest .
+	$(CACHE)/benchingest -throughline $(BIN)/throughline -burst $(BURST)
+
+bench-steady: install build ## a hundred webhooks a second end to end, how fresh briefs are and what memory that takes (MINUTES=30)
+	cd scripts/benchingest && GOWORK=off go build -o ../../$(CACHE)/benchingest .
+	$(CACHE)/benchingest -throughline $(BIN)/throughline -steady $(MINUTES)m
 
 bench-import: install build ## import a CSV file of a million rows (ROWS=N for another number)
 	cd scripts/benchingest && GOWORK=off go build -o ../../$(CACHE)/benchingest .

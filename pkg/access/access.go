@@ -91,17 +91,30 @@ func NewKeyring(workspaces []config.Workspace) *Keyring {
 	k := &Keyring{}
 	for _, w := range workspaces {
 		for _, t := range w.APITokens {
-			if t.Token.Value() == "" {
+			hash, ok := hashOf(t)
+			if !ok {
 				continue
 			}
 			p := Principal{Workspace: w.ID, Name: t.Name, Scopes: scopes(t.Scopes), Via: ByToken}
-			k.entries = append(k.entries, entry{sha256.Sum256([]byte(t.Token.Value())), p})
+			k.entries = append(k.entries, entry{hash, p})
 		}
 		for _, m := range w.Members {
 			k.members = append(k.members, member{m.Group, m.Email, Principal{Workspace: w.ID, Scopes: scopes(m.Scopes), Via: ByOpenID}})
 		}
 	}
 	return k
+}
+
+// hashOf is what a token is known by; false for one that is not given, or not as a hash is.
+func hashOf(t config.Token) (hash [sha256.Size]byte, ok bool) {
+	if t.Token.Value() != "" {
+		return sha256.Sum256([]byte(t.Token.Value())), true
+	}
+	b, err := hex.DecodeString(t.SHA256)
+	if err != nil || copy(hash[:], b) != len(hash) || len(b) != len(hash) {
+		return hash, false
+	}
+	return hash, true
 }
 
 func scopes(words []string) []Scope {

@@ -2,6 +2,8 @@ package access
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -171,5 +173,57 @@ func TestWhatChangesSomethingIsNoted(t *testing.T) {
 		"acme reader token POST /administer 403, acme boss token POST /administer 202, acme reader token DELETE /administer 403, acme boss token DELETE /administer 202"
 	if got := strings.Join(noted, ", "); got != want {
 		t.Errorf("noted %s", got)
+	}
+}
+
+// A token that the configuration gives as a hash opens as one that it gives itself; neither is
+// in what a process keeps, and what is no hash opens nothing.
+func TestTokensAreKeptAsHashes(t *testing.T) {
+	t.Parallel()
+	const secret = "a-token-that-was-handed-out"
+	hash := sha256.Sum256([]byte(secret))
+	k := NewKeyring([]config.Workspace{{ID: "acme", APITokens: []config.Token{
+		{Name: "hashed", SHA256: hex.EncodeToString(hash[:]), Scopes: []string{"read"}},
+		{Name: "given", Token: config.NewSecret("another-token"), Scopes: []string{"read"}},
+		{Name: "cut", SHA256: hex.EncodeToString(hash[:31]), Scopes: []string{"administer"}},
+		{Name: "longer", SHA256: hex.EncodeToString(hash[:]) + "00", Scopes: []string{"administer"}},
+		{Name: "none", SHA256: secret, Scopes: []string{"administer"}},
+	}}})
+	if p, ok := k.Lookup(secret); !ok || p.Name != "hashed" || p.May(Administer) {
+		t.Errorf("%+v, %v", p, ok)
+	}
+	if p, ok := k.Lookup("another-token"); !ok || p.Name != "given" {
+		t.Errorf("%+v, %v", p, ok)
+	}
+	for _, wrong := range []string{hex.EncodeToString(hash[:]), string(hash[:]), secret + " ", secret[:len(secret)-1]} {
+		if p, ok := k.Lookup(wrong); ok {
+			t.Errorf("%q is %+v", wrong, p)
+		}
+	}
+	for _, kept := range []string{fmt.Sprintf("%+v", k), fmt.Sprintf("%#v", k), fmt.Sprintf("%s", k.entries)} {
+		if strings.Contains(kept, secret) || strings.Contains(kept, "another-token") {
+			t.Errorf("the keyring holds a token: %s", kept)
+		}
+	}
+}
+
+// Taking a token out of the configuration takes it away from programs, and from who signed in
+// with it.
+func TestARevokedTokenOpensNothing(t *testing.T) {
+	t.Parallel()
+	before := keyring()
+	holder, ok := before.Holder("do-all")
+	if !ok {
+		t.Fatal("the token is unknown before")
+	}
+	after := NewKeyring([]config.Workspace{{ID: "acme", APITokens: []config.Token{{Name: "reader", Token: config.NewSecret("read-me"), Scopes: []string{"read"}}}}}).
+		With(cookies{"kept": holder}, nil)
+	if p, ok := after.Lookup("do-all"); ok {
+		t.Errorf("the token is %+v", p)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.AddCookie(&http.Cookie{Name: SessionCookie, Value: "kept"})
+	if p, ok, err := after.Who(r); ok || err != nil {
+		t.Errorf("its session is %+v, %v", p, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,7 +16,8 @@ import (
 )
 
 // Sync returns nil when everything that the named streams had acknowledged
-// before the call is on the disk, including that the streams exist.
+// before the call is on the disk, including that the streams exist. Without
+// names it is everything: all streams and buckets, and that their durables exist.
 // With [Barrier] it syncs what changed since the last time: usually one
 // fdatasync of one file; a few microseconds when nothing changed. Concurrent
 // calls share their work: those that arrive while one sync runs wait for the
@@ -31,7 +33,10 @@ func (s *Server) Sync(ctx context.Context, streams ...string) error {
 	if s.options.Durability != Barrier {
 		return s.barrier.failure()
 	}
-	return s.barrier.sync(ctx, streams)
+	if len(streams) > 0 {
+		return s.barrier.sync(ctx, streams)
+	}
+	return s.barrier.syncEverything(ctx)
 }
 
 // Mode is the broker's durability: "barrier", "always", "interval" or "none".
@@ -54,6 +59,8 @@ type barrier struct {
 	running bool
 	next    *flight
 
+	durables durables
+
 	// What follows is touched only by the one flight that runs.
 
 	streams map[string]*streamFiles
@@ -73,7 +80,7 @@ type flight struct {
 }
 
 func newBarrier(dir string, times prometheus.Observer) *barrier {
-	return &barrier{
+	b := &barrier{
 		root:    filepath.Join(dir, "jetstream", "$G", "streams"),
 		dir:     dir,
 		now:     time.Now,
@@ -82,16 +89,27 @@ func newBarrier(dir string, times prometheus.Observer) *barrier {
 		failed:  make(chan struct{}),
 		streams: make(map[string]*streamFiles),
 	}
+	b.durables = durables{barrier: b, known: make(map[string]fileState)}
+	return b
 }
 
 func (b *barrier) sync(ctx context.Context, streams []string) error {
+	answers, err := b.ask(ctx, streams)
+	if err != nil {
+		return err
+	}
+	return errors.Join(answers...)
+}
+
+// ask waits for the flight of streams and returns the answer for each.
+func (b *barrier) ask(ctx context.Context, streams []string) ([]error, error) {
 	b.mu.Lock()
 	if b.failErr != nil || b.closed {
 		defer b.mu.Unlock()
 		if b.failErr != nil {
-			return b.failErr
+			return nil, b.failErr
 		}
-		return errStopped
+		return nil, errStopped
 	}
 	if b.next == nil {
 		b.next = &flight{streams: make(map[string]error), landed: make(chan struct{})}
@@ -109,13 +127,49 @@ func (b *barrier) sync(ctx context.Context, streams []string) error {
 	select {
 	case <-f.landed:
 	case <-ctx.Done():
-		return fmt.Errorf("sync streams: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("sync streams: %w", context.Cause(ctx))
 	}
-	var errs []error
-	for _, name := range streams {
-		errs = append(errs, f.streams[name])
+	answers := make([]error, len(streams))
+	for i, name := range streams {
+		answers[i] = f.streams[name]
 	}
-	return errors.Join(errs...)
+	return answers, nil
+}
+
+// syncEverything syncs all streams that are on the disk, and then their durables: a
+// durable that was acknowledged to and is lost begins its stream again. Durables are
+// synced by the caller that asks, as a flight is for those who wait to be answered.
+func (b *barrier) syncEverything(ctx context.Context) error {
+	entries, err := os.ReadDir(b.root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return b.failure() // nothing was ever stored
+	}
+	if err != nil {
+		return fmt.Errorf("sync every stream: %w", err)
+	}
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	answers, err := b.ask(ctx, names)
+	if err != nil {
+		return err
+	}
+	// One that is not there was deleted meanwhile.
+	answers = slices.DeleteFunc(answers, func(err error) bool { return errors.Is(err, errNotOnDisk) })
+	if err := errors.Join(answers...); err != nil {
+		return err
+	}
+	if err := b.durables.sync(names); err != nil {
+		var failed *syncError
+		if errors.As(err, &failed) {
+			b.fail(failed)
+		}
+		return fmt.Errorf("sync durables: %w", err)
+	}
+	return nil
 }
 
 // fly runs flights until nobody waits.

@@ -209,6 +209,47 @@ func TestRecreatedStreamIsSyncedAfresh(t *testing.T) {
 	}
 }
 
+// Consumers name no streams before they acknowledge: what they read, what they stored anywhere
+// and that they exist has to be on the disk by then.
+func TestWithoutNamesEveryStreamAndDurableIsSynced(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, jetstream.StreamConfig{})
+	other, err := r.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"o"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	everything := func() []string {
+		t.Helper()
+		if err := r.server.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return r.disk.take()
+	}
+	later := time.Now().Add(time.Minute)
+	r.server.barrier.now = func() time.Time { return later }
+	everything()
+	r.publish(t, 1, 10)
+	if _, err := r.js.Publish(t.Context(), "o", nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "reader", AckPolicy: jetstream.AckExplicitPolicy}); err != nil {
+		t.Fatal(err)
+	}
+	calls := everything()
+	if n := len(slices.DeleteFunc(slices.Clone(calls), func(c string) bool { return c != "data 1.blk" })); n != 2 {
+		t.Errorf("%d of 2 blocks are synced: %q", n, calls)
+	}
+	for _, want := range []string{"all meta.inf", "all meta.sum", "all reader", "all obs"} {
+		if !slices.Contains(calls, want) {
+			t.Errorf("%q is missing in %q", want, calls)
+		}
+	}
+	if err := r.js.DeleteStream(t.Context(), "OTHER"); err != nil {
+		t.Fatal(err)
+	}
+	everything() // is no error because of what is gone
+}
+
 func TestRestartSyncsWhatTheLastProcessLeft(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

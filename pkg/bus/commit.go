@@ -19,7 +19,8 @@ import (
 // message when it is written, not when it is on the disk.
 type Syncer interface {
 	// Sync returns nil when everything that the named streams acknowledged
-	// before the call is on the disk. It is cheap when nothing changed, and
+	// before the call is on the disk; without names, everything that was stored
+	// in any stream or bucket, and the durables. It is cheap when nothing changed, and
 	// safe for concurrent use. After an error the messages may or may not be
 	// durable, so nothing may be acknowledged on their account.
 	Sync(ctx context.Context, streams ...string) error

@@ -212,6 +212,9 @@ func (b *Bus) open(ctx context.Context, c Consumer) (jetstream.Consumer, error) 
 	if err != nil {
 		return nil, fmt.Errorf("create durable %s: %w", c.Durable, err)
 	}
+	if err := b.sync.Sync(ctx); err != nil {
+		return nil, fmt.Errorf("keep durable %s: %w", c.Durable, err)
+	}
 	return cons, nil
 }
 

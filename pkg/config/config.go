@@ -23,6 +23,28 @@ type Config struct {
 	SignIn     SignIn      `yaml:"sign_in"`
 	Traces     Traces      `yaml:"traces"`
 	Profiles   Profiles    `yaml:"profiles"`
+	Metrics    Metrics     `yaml:"metrics"`
+	Outbound   Outbound    `yaml:"outbound"`
+	TLS        TLS         `yaml:"tls"`
+}
+
+// Metrics says who may read /metrics; everybody who reaches the port, by default.
+type Metrics struct {
+	Token Secret `yaml:"token"` // asked for as a bearer token, where it is set; no workspace's token opens them
+}
+
+// Outbound says where requests may go whose address a workspace's connections and alerts
+// name, or that a vendor's answer or a delivery leads to: to public addresses, and nowhere
+// else by default.
+type Outbound struct {
+	Allow []string `yaml:"allow"` // networks that are reached besides, such as 10.20.0.0/16 or 127.0.0.1/32
+}
+
+// TLS has the port served over TLS; without it a proxy has to. Renewed files are read without
+// a restart.
+type TLS struct {
+	Certificate string `yaml:"certificate"` // file with the chain, as PEM
+	Key         string `yaml:"key"`         // file with the private key, as PEM
 }
 
 // SignIn says how people sign in at the page besides by a workspace's token.
@@ -119,10 +141,12 @@ func (w Workspace) Location() *time.Location {
 	return loc
 }
 
-// Token lets a program call the API.
+// Token lets a program call the API. It is given itself, or as the hash of what was handed
+// out: then the token is written down nowhere here.
 type Token struct {
 	Name   string   `yaml:"name"`
 	Token  Secret   `yaml:"token"`
+	SHA256 string   `yaml:"sha256"` // of the token, 64 hexadecimal digits; instead of token
 	Scopes []string `yaml:"scopes"` // read, ingest, decide, administer
 }
 
@@ -248,6 +272,7 @@ type NATS struct {
 	Credentials Secret `yaml:"credentials"` // path of a credentials file, as file:PATH
 	Username    string `yaml:"username"`    // instead of credentials, with a password
 	Password    Secret `yaml:"password"`
+	CA          string `yaml:"ca"`       // file with the authorities that sign the server's certificate, as PEM; default the system's
 	Replicas    int    `yaml:"replicas"` // of streams; default 1
 	Listen      string `yaml:"listen"`   // embedded only: also serve NATS clients here; default nowhere
 }
@@ -262,4 +287,5 @@ type ClickHouse struct {
 	Cluster  string   `yaml:"cluster"` // name of a replicated cluster; default none
 	Sharded  bool     `yaml:"sharded"` // the cluster has shards, over which workspaces are spread
 	TLS      bool     `yaml:"tls"`
+	CA       string   `yaml:"ca"` // file with the authorities that sign the server's certificate, as PEM; default the system's
 }

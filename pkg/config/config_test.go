@@ -182,3 +182,31 @@ func TestRankOfAWorkspace(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What keeps others out: hashes of tokens, where requests may go, certificates, who reads metrics.
+func TestWhatKeepsOthersOut(t *testing.T) {
+	environment(t)
+	hash := strings.Repeat("0a", 32)
+	text := strings.Replace(example, `token: "env:TEST_ACME_TOKEN"`, `sha256: "`+hash+`"`, 1) +
+		"outbound: {allow: [10.20.0.0/16, \"::1/128\"]}\ntls: {certificate: /c.pem, key: /k.pem}\nmetrics: {token: \"env:TEST_ACME_TOKEN\"}\n"
+	c, err := Load(write(t, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Workspaces[0].APITokens[0].SHA256 != hash || len(c.Outbound.Allow) != 2 || c.Metrics.Token.Value() != "token-value" || c.PublicURL != "https://127.0.0.1:9000" {
+		t.Errorf("%+v", c)
+	}
+	twice := strings.Replace(text, "api_tokens: [", `api_tokens: [ {name: b, sha256: "`+hash+`"},`, 1)
+	for what, wrong := range map[string]string{
+		"workspaces[0].api_tokens[0].sha256": strings.Replace(text, hash, strings.ToUpper(hash), 1),
+		"workspaces[0].api_tokens[0].token":  strings.Replace(text, "name: ci,", `name: ci, token: "env:TEST_ACME_TOKEN",`, 1),
+		"is used by another token":           twice,
+		"outbound.allow[0]":                  strings.Replace(text, "10.20.0.0/16", "10.20.0.1", 1),
+		"tls: needs":                         strings.Replace(text, ", key: /k.pem", "", 1),
+		"clickhouse.ca":                      strings.Replace(text, "clickhouse: {mode: embedded}", "clickhouse: {mode: embedded, ca: /c.pem}", 1),
+	} {
+		if _, err := Load(write(t, wrong)); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("%s is not reported in: %v", what, err)
+		}
+	}
+}

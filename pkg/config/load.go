@@ -199,7 +199,11 @@ func (c *Config) defaults() {
 	}
 	def(&c.Listen, "127.0.0.1:8080")
 	def(&c.Data, "./data")
-	def(&c.PublicURL, "http://"+c.Listen)
+	scheme := "http://"
+	if c.TLS.Certificate != "" {
+		scheme = "https://"
+	}
+	def(&c.PublicURL, scheme+c.Listen)
 	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
 	def(&c.Log.Level, "info")
 	def(&c.Log.Format, "text")

@@ -1,11 +1,13 @@
 package config
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"net/mail"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -13,8 +15,9 @@ import (
 )
 
 var (
-	idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
-	atPattern = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
+	idPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+	hashPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	atPattern   = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
 
 	connectionTypes = []string{"slack", "intercom", "zendesk", "webhook", "email", "jira", "linear", "github"}
 	scopes          = []string{"read", "ingest", "decide", "administer"}
@@ -93,6 +96,17 @@ func (c Config) Validate() error {
 			v.add("profiles.token", "is required where profiles are served beyond loopback")
 		}
 	}
+	for i, network := range c.Outbound.Allow {
+		if _, err := netip.ParsePrefix(network); err != nil {
+			v.add(fmt.Sprintf("outbound.allow[%d]", i), "must be a network such as 10.20.0.0/16 or 127.0.0.1/32")
+		}
+	}
+	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
+		v.add("tls", "needs a certificate and its key")
+	}
+	if c.ClickHouse.CA != "" && !c.ClickHouse.TLS {
+		v.add("clickhouse.ca", "goes with tls: true")
+	}
 	workspaces, connections, tokens := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for i, w := range c.Workspaces {
 		at := fmt.Sprintf("workspaces[%d]", i)
@@ -105,12 +119,19 @@ func (c Config) Validate() error {
 			if t.Name == "" {
 				v.add(at+".name", "is required: it is shown as who decided")
 			}
-			if t.Token.Value() == "" {
-				v.add(at+".token", "is required, as env:NAME or file:PATH")
-			} else if tokens[t.Token.Value()] {
+			hash := t.SHA256
+			switch {
+			case (t.Token.Value() == "") == (t.SHA256 == ""):
+				v.add(at+".token", "is required, as env:NAME or file:PATH, or sha256 in its place")
+			case t.SHA256 == "":
+				hash = fmt.Sprintf("%x", sha256.Sum256([]byte(t.Token.Value())))
+			case !hashPattern.MatchString(t.SHA256):
+				v.add(at+".sha256", "must be 64 hexadecimal digits in lower case")
+			}
+			if tokens[hash] {
 				v.add(at+".token", "is used by another token")
 			}
-			tokens[t.Token.Value()] = true
+			tokens[hash] = hash != ""
 			for _, s := range t.Scopes {
 				v.oneOf(at+".scopes", s, scopes...)
 			}

@@ -31,7 +31,7 @@ func Profiles(addr, token string, log *slog.Logger) (*Server, error) {
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return &Server{listener: l, log: log, http: &http.Server{
-		Handler:           recovering(log, guarded(token, mux)),
+		Handler:           recovering(log, guarded(token, "profiles need a token", "send profiles.token of the configuration as a bearer token", mux)),
 		ReadHeaderTimeout: 2 * time.Second,
 		ReadTimeout:       15 * time.Second,
 		IdleTimeout:       60 * time.Second,
@@ -40,8 +40,9 @@ func Profiles(addr, token string, log *slog.Logger) (*Server, error) {
 	}}, nil
 }
 
-// guarded asks for a bearer token, if there is one to ask for.
-func guarded(token string, next http.Handler) http.Handler {
+// guarded asks for a bearer token, if there is one to ask for, and says without it what is
+// needed and how to give it.
+func guarded(token, needed, how string, next http.Handler) http.Handler {
 	if token == "" {
 		return next
 	}
@@ -51,7 +52,7 @@ func guarded(token string, next http.Handler) http.Handler {
 		got := sha256.Sum256([]byte(given))
 		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			problem.Write(w, http.StatusUnauthorized, "profiles need a token", "send profiles.token of the configuration as a bearer token")
+			problem.Write(w, http.StatusUnauthorized, needed, how)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -5,6 +5,7 @@ package httpserve
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,6 +36,9 @@ type Options struct {
 	Details  map[string]string // shown by /readyz beside the checks, such as the durability mode
 	Gatherer prometheus.Gatherer
 	Logger   *slog.Logger
+
+	MetricsToken string      // asked for at /metrics as a bearer token; "" lets everybody read them
+	TLS          *tls.Config // nil serves in the clear, for a proxy that ends TLS; Certificate makes one
 }
 
 // Server is a listener that is bound but not yet serving.
@@ -54,7 +58,10 @@ func New(o Options) (*Server, error) {
 	mux.Handle("/", o.Handler)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.Handle("GET /readyz", ready(o.Checks, o.Details))
-	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", guarded(o.MetricsToken, "metrics need a token", "send metrics.token of the configuration as a bearer token", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{})))
+	if o.TLS != nil {
+		l = tls.NewListener(l, o.TLS)
+	}
 	return &Server{listener: l, log: o.Logger, http: &http.Server{
 		Handler:           recovering(o.Logger, mux),
 		ReadHeaderTimeout: 2 * time.Second,

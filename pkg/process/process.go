@@ -7,6 +7,7 @@ package process
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,6 +26,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/config"
 	"github.com/throughline-dev/throughline/pkg/embed"
 	"github.com/throughline-dev/throughline/pkg/httpserve"
+	"github.com/throughline-dev/throughline/pkg/outbound"
 	"github.com/throughline-dev/throughline/pkg/store"
 	"github.com/throughline-dev/throughline/pkg/tracing"
 	"github.com/throughline-dev/throughline/schemas"
@@ -49,11 +51,6 @@ type Connections struct {
 	Failed <-chan struct{}   // closed when the process must stop and be started again
 	Close  func(ctx context.Context)
 
-	// Holder names this process in leases where no other can hold any, so that the next one,
-	// which has the same name, need not wait for those of one that was killed. Empty where
-	// there may be others; Open then makes one up.
-	Holder string
-
 	// Registry has the metrics of what is behind the connections; nil means that there are
 	// none, and Open makes one.
 	Registry *prometheus.Registry
@@ -64,12 +61,16 @@ func External(c config.Config, log *slog.Logger) (Connections, error) {
 	if c.NATS.URL == "" || len(c.ClickHouse.Addr) == 0 {
 		return Connections{}, errors.New("this binary needs nats.url and clickhouse.addr; `throughline up` brings its own")
 	}
+	db, err := StoreOptions(c.ClickHouse)
+	if err != nil {
+		return Connections{}, err
+	}
 	nc, err := DialNATS(c.NATS, log)
 	if err != nil {
 		return Connections{}, err
 	}
 	return Connections{
-		NATS: nc, Syncer: bus.ServerSync{}, Store: StoreOptions(c.ClickHouse),
+		NATS: nc, Syncer: bus.ServerSync{}, Store: db,
 		Close: func(context.Context) { nc.Close() },
 	}, nil
 }
@@ -89,7 +90,12 @@ func DialNATS(c config.NATS, log *slog.Logger) (*nats.Conn, error) {
 		opts = append(opts, nats.UserCredentialBytes([]byte(c.Credentials.Value())))
 	}
 	if c.Username != "" {
-		opts = append(opts, nats.UserInfo(c.Username, c.Password.Value()))
+		// The answers to each user's requests have subjects of their own, which the server's
+		// permissions keep from the other users.
+		opts = append(opts, nats.UserInfo(c.Username, c.Password.Value()), nats.CustomInboxPrefix("_INBOX."+c.Username))
+	}
+	if c.CA != "" {
+		opts = append(opts, nats.RootCAs(c.CA))
 	}
 	nc, err := nats.Connect(c.URL, opts...)
 	if err != nil {
@@ -98,13 +104,26 @@ func DialNATS(c config.NATS, log *slog.Logger) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// StoreOptions are those of an external ClickHouse.
-func StoreOptions(c config.ClickHouse) store.Options {
+// StoreOptions are those of an external ClickHouse. It fails where the file of authorities
+// cannot be read.
+func StoreOptions(c config.ClickHouse) (store.Options, error) {
 	o := store.Options{Addr: c.Addr, Database: c.Database, Username: c.Username, Password: c.Password.Value(), Cluster: c.Cluster, Sharded: c.Sharded}
-	if c.TLS {
-		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	if !c.TLS {
+		return o, nil
 	}
-	return o
+	o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.CA == "" {
+		return o, nil
+	}
+	pem, err := os.ReadFile(c.CA)
+	if err != nil {
+		return store.Options{}, fmt.Errorf("read clickhouse.ca: %w", err)
+	}
+	o.TLS.RootCAs = x509.NewCertPool()
+	if !o.TLS.RootCAs.AppendCertsFromPEM(pem) {
+		return store.Options{}, errors.New("read clickhouse.ca: there is no certificate in it")
+	}
+	return o, nil
 }
 
 // Process is what services are built from.
@@ -115,7 +134,8 @@ type Process struct {
 	Bus         *bus.Bus
 	Store       *store.DB
 	Connections Connections
-	Holder      string // names this process in leases
+	Holder      string            // names this process in leases
+	Outbound    http.RoundTripper // to addresses that a workspace's configuration names
 
 	committer *bus.Committer
 	traces    *tracing.Provider // nil where no spans are wanted
@@ -164,16 +184,12 @@ func Open(ctx context.Context, name string, c config.Config, conns Connections, 
 	if err := db.Migrate(ctx, migrations); err != nil {
 		return nil, err
 	}
-	holder := conns.Holder
-	if holder == "" {
-		host, err := os.Hostname()
-		if err != nil {
-			host = "unknown"
-		}
-		holder = fmt.Sprintf("%s-%d-%d", host, os.Getpid(), time.Now().UnixNano())
+	guard, err := outbound.NewGuard(c.Outbound.Allow)
+	if err != nil {
+		return nil, err
 	}
 	committer = bus.NewCommitter(b.JetStream(), conns.Syncer, bus.CommitterOptions{Admit: conns.Admit, Registerer: reg})
-	return &Process{Config: c, Logger: log, Registry: reg, Bus: b, Store: db, Connections: conns, Holder: holder, committer: committer, traces: traces}, nil
+	return &Process{Config: c, Logger: log, Registry: reg, Bus: b, Store: db, Connections: conns, Holder: holder(c.Listen), Outbound: guard.Transport(), committer: committer, traces: traces}, nil
 }
 
 // Workspaces lists the ids of the configured workspaces.
@@ -226,7 +242,14 @@ func (p *Process) Serve(ctx context.Context, ready func(addr string), services .
 	for _, s := range services {
 		s.Register(mux)
 	}
+	var encrypted *tls.Config
+	if files := p.Config.TLS; files.Certificate != "" {
+		if encrypted, err = httpserve.Certificate(files.Certificate, files.Key); err != nil {
+			return err
+		}
+	}
 	server, err := httpserve.New(httpserve.Options{
+		TLS: encrypted, MetricsToken: p.Config.Metrics.Token.Value(),
 		Addr: p.Config.Listen, Handler: httpserve.Traced(p.traces.TracerProvider(), measured), Gatherer: p.Registry, Logger: p.Logger,
 		Checks:  append(p.checks(), p.Connections.Checks...),
 		Details: map[string]string{"durability": p.Connections.Syncer.Mode()},

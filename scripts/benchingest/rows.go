@@ -45,7 +45,7 @@ func runRows(throughline string, rows int) error {
 	}
 	fmt.Printf("%s\n%d rows were durable within %s: %.0f rows/s\n", report, rows, took.Round(100*time.Millisecond), float64(rows)/took.Seconds())
 	if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		fmt.Printf("the command took at most %d MB of memory; the server holds %.0f MB\n", u.Maxrss>>10, c.rss())
+		fmt.Printf("the command took at most %d MB of memory; the server holds %.0f MB\n", u.Maxrss>>10, sum(c.rss()))
 	}
 	return nil
 }

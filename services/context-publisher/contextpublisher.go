@@ -66,7 +66,7 @@ type Deps struct {
 	Registerer prometheus.Registerer
 	Now        func() time.Time
 	Holder     string            // names this process in leases; unique to it
-	Transport  http.RoundTripper // to the vendors; nil means http.DefaultTransport
+	Transport  http.RoundTripper // to vendors and receivers of alerts; nil means http.DefaultTransport, which calls any address
 }
 
 // Service is a context-publisher.
@@ -144,7 +144,7 @@ func New(c Config, d Deps) (*Service, error) {
 	keyring := access.NewKeyring(c.Workspaces).With(sessions, audit.New(d.Store, d.Logger, d.Now))
 	var provider *openid.Provider
 	if c.SignIn.OIDC.Issuer != "" {
-		provider = openid.New(c.SignIn.OIDC, c.PublicURL, d.Transport, d.Now)
+		provider = openid.New(c.SignIn.OIDC, c.PublicURL, nil, d.Now) // the operator's own, wherever it is
 	}
 	open := api.Local(reader, decider, desk, d.Now)
 	s.hub = api.NewHub(ids, watch.New(d.Bus).Watch)

@@ -59,7 +59,7 @@ type Config struct {
 	RetentionEvery time.Duration
 }
 
-// Deps is what the service works with. All of it but Wait is required.
+// Deps is what the service works with. All of it but Wait and Transport is required.
 type Deps struct {
 	Bus        *bus.Bus
 	Appender   Appender
@@ -71,6 +71,8 @@ type Deps struct {
 
 	// Wait waits between requests to vendors; nil means by the clock.
 	Wait func(context.Context, time.Duration) error
+	// Transport sends requests to vendors; nil means http.DefaultTransport, which calls any address.
+	Transport http.RoundTripper
 }
 
 // Service is the ingestor.
@@ -122,7 +124,7 @@ func New(c Config, d Deps) (*Service, error) {
 	s.intake, err = intake.New(intake.Options{
 		Workspaces: c.Workspaces, Keyring: keyring, Appender: d.Appender, Bus: d.Bus, Store: d.Store,
 		Metrics: metrics, Logger: d.Logger, Now: d.Now,
-		InFlight: c.InFlight, MaxBody: c.MaxBody, MaxMessage: d.Bus.JetStream().Conn().MaxPayload(),
+		Transport: d.Transport, InFlight: c.InFlight, MaxBody: c.MaxBody, MaxMessage: d.Bus.JetStream().Conn().MaxPayload(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("prepare ingestor: %w", err)
@@ -235,7 +237,7 @@ func (s *Service) expire(ctx context.Context, _ *bus.Lease) error {
 func (s *Service) backfill(ctx context.Context, _ *bus.Lease) error {
 	r := &backfill.Runner{
 		Bus: s.deps.Bus, Appender: s.deps.Appender, Store: s.deps.Store, Connections: s.connections, Workspaces: s.workspaces, Decode: decode.Changes,
-		HTTP: &http.Client{Timeout: time.Minute}, Wait: s.deps.Wait, Now: s.deps.Now, Logger: s.deps.Logger,
+		HTTP: &http.Client{Timeout: time.Minute, Transport: s.deps.Transport}, Wait: s.deps.Wait, Now: s.deps.Now, Logger: s.deps.Logger,
 	}
 	return r.Run(ctx)
 }
@@ -260,7 +262,7 @@ func (s *Service) lookup(ctx context.Context, _ *bus.Lease) error {
 			return backfill.Begin(ctx, cursors, workspace, connection, since, s.deps.Now())
 		},
 	}
-	client := &http.Client{Timeout: time.Minute}
+	client := &http.Client{Timeout: time.Minute, Transport: s.deps.Transport}
 	var subjects []string
 	for id, c := range s.connections {
 		if lookup.Takes(c) {

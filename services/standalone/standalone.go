@@ -70,17 +70,18 @@ func Connect(ctx context.Context, c config.Config, log *slog.Logger) (process.Co
 			return fail(fmt.Errorf("register disk metrics: %w", err))
 		}
 	}
+	var err error
+	if conns.Store, err = process.StoreOptions(c.ClickHouse); err != nil {
+		return fail(err)
+	}
 	if c.ClickHouse.Mode == "embedded" {
 		e, err := engine.Start(ctx, engine.Options{Dir: filepath.Join(c.Data, "clickhouse"), Logger: log})
 		if err != nil {
 			return fail(fmt.Errorf("start engine: %w", err))
 		}
 		closers = append(closers, func(ctx context.Context) { report(log, "stopping the engine", e.Stop(ctx)) })
-		conns.Store = process.StoreOptions(c.ClickHouse)
 		conns.Store.Addr, conns.Store.Username, conns.Store.Password = []string{e.Addr()}, engine.Username, e.Password()
 		conns.Checks = append(conns.Checks, httpserve.Check{Name: "engine", Probe: e.Healthy})
-	} else {
-		conns.Store = process.StoreOptions(c.ClickHouse)
 	}
 	if c.NATS.Mode == "embedded" {
 		srv, err := broker.Start(ctx, broker.Options{Dir: filepath.Join(c.Data, "nats"), Listen: c.NATS.Listen, Logger: log, Registerer: conns.Registry})
@@ -93,7 +94,6 @@ func Connect(ctx context.Context, c config.Config, log *slog.Logger) (process.Co
 			return fail(fmt.Errorf("connect to the broker: %w", err))
 		}
 		closers = append(closers, func(context.Context) { nc.Close() })
-		conns.Holder = "throughline" // the broker's folder is locked: there is no other
 		conns.NATS, conns.Syncer, conns.Admit, conns.Failed = nc, srv, srv.CheckSpace, srv.Failed()
 		conns.Checks = append(conns.Checks, httpserve.Check{Name: "broker", Probe: srv.Healthy})
 		return conns, nil
@@ -121,7 +121,7 @@ func Services(p *process.Process) ([]process.Service, error) {
 		return nil, err
 	}
 	in, err := ingestor.New(ingestor.Config{Workspaces: p.Config.Workspaces}, ingestor.Deps{
-		Bus: p.Bus, Appender: p.Committer(), Store: p.Store, Logger: p.Logger.With("service", "ingestor"), Registerer: p.Registry, Now: time.Now, Holder: p.Holder,
+		Bus: p.Bus, Appender: p.Committer(), Store: p.Store, Logger: p.Logger.With("service", "ingestor"), Registerer: p.Registry, Now: time.Now, Holder: p.Holder, Transport: p.Outbound,
 	})
 	if err != nil {
 		return nil, err
@@ -139,7 +139,7 @@ func Services(p *process.Process) ([]process.Service, error) {
 		return nil, err
 	}
 	cp, err := contextpublisher.New(contextpublisher.Config{Workspaces: p.Config.Workspaces, SMTP: p.Config.SMTP, SignIn: p.Config.SignIn, PublicURL: p.Config.PublicURL}, contextpublisher.Deps{
-		Bus: p.Bus, Store: p.Store, Embedder: embedder, Logger: p.Logger.With("service", "context-publisher"), Registerer: p.Registry, Now: time.Now, Holder: p.Holder,
+		Bus: p.Bus, Store: p.Store, Embedder: embedder, Logger: p.Logger.With("service", "context-publisher"), Registerer: p.Registry, Now: time.Now, Holder: p.Holder, Transport: p.Outbound,
 	})
 	if err != nil {
 		return nil, err

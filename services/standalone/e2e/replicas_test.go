@@ -167,7 +167,7 @@ func (s *shape) holder(t *testing.T, service, lease string) string {
 		if e, err := kv.Get(t.Context(), lease); err == nil && json.Unmarshal(e.Value(), &record) == nil {
 			for n := range 2 {
 				name := fmt.Sprintf("%s-%d", service, n)
-				if strings.Contains(record.Holder, fmt.Sprintf("-%d-", s.programs[name].cmd.Process.Pid)) {
+				if strings.Contains(record.Holder, fmt.Sprintf("-%d-", s.programs[name].PID())) {
 					return name
 				}
 			}

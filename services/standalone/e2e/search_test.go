@@ -146,7 +146,7 @@ func (s search) everywhere(t *testing.T, in *shape) found {
 	out := found{}
 	s.folder(t, in.data, out)
 	for name, p := range in.programs {
-		b, err := os.ReadFile(p.log.Name())
+		b, err := os.ReadFile(p.Printed)
 		if err != nil {
 			t.Fatal(err)
 		}

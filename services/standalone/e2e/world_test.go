@@ -5,152 +5,61 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/throughline-dev/throughline/services/standalone/internal/demo"
+	"github.com/throughline-dev/throughline/services/standalone/internal/programtest"
 )
 
 // patience bounds every wait; it is reached only when something is broken.
-const patience = 90 * time.Second
+const patience = programtest.Patience
+
+// program is a running process of ours.
+type program struct{ *programtest.Program }
+
+// start runs one of our programs: run, with its path found.
+func start(t *testing.T, env []string, match string, name string, args ...string) (*program, string) {
+	t.Helper()
+	return run(t, env, match, programtest.Binary(t, name), args...)
+}
+
+// run runs a program and waits for a line of its output to match; it returns the first
+// submatch. What it prints is shown when the test fails.
+func run(t *testing.T, env []string, match, path string, args ...string) (*program, string) {
+	t.Helper()
+	p, found := programtest.Run(t, env, match, path, args...)
+	return &program{p}, found
+}
 
 // binary finds a program that `make build` made.
 func binary(t *testing.T, name string) string {
 	t.Helper()
-	path, err := filepath.Abs(filepath.Join("..", "..", "..", "bin", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("%s is missing: run `make build` first", name)
-	}
-	return path
-}
-
-// program is a running process of ours.
-type program struct {
-	cmd  *exec.Cmd
-	log  *os.File
-	done chan struct{}
+	return programtest.Binary(t, name)
 }
 
 // natsServer finds the NATS server that `make nats-server` built.
 func natsServer(t *testing.T) string {
 	t.Helper()
-	path, err := filepath.Abs(filepath.Join("..", "..", "..", ".cache", "nats", "nats-server"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Fatal("the NATS server is missing: run `make nats-server` first")
-	}
-	return path
-}
-
-// start runs one of our programs: run, with its path found.
-func start(t *testing.T, env []string, match string, name string, args ...string) (*program, string) {
-	t.Helper()
-	return run(t, env, match, binary(t, name), args...)
-}
-
-// run runs a program and waits for a line of its output to match; it returns the first
-// submatch. What it prints goes to a file that is shown when the test fails.
-func run(t *testing.T, env []string, match, path string, args ...string) (*program, string) {
-	t.Helper()
-	name := filepath.Base(path)
-	log, err := os.CreateTemp(t.TempDir(), name+"-*.log")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(path, args...)
-	cmd.Env = append(os.Environ(), env...)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	errs, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p := &program{cmd, log, make(chan struct{})}
-	found := make(chan string, 1)
-	pattern := regexp.MustCompile(match)
-	var readers sync.WaitGroup
-	var once sync.Once
-	for _, r := range []io.Reader{out, errs} {
-		readers.Go(func() {
-			lines := bufio.NewScanner(r)
-			lines.Buffer(nil, 1<<20)
-			for lines.Scan() {
-				fmt.Fprintln(log, lines.Text())
-				if m := pattern.FindStringSubmatch(lines.Text()); m != nil {
-					once.Do(func() { found <- m[1] })
-				}
-			}
-		})
-	}
-	go func() {
-		readers.Wait()
-		_ = cmd.Wait()
-		close(p.done)
-	}()
-	t.Cleanup(func() {
-		p.stop(t)
-		if t.Failed() {
-			b, _ := os.ReadFile(log.Name())
-			t.Logf("%s printed:\n%s", name, tail(string(b), 60))
-		}
-	})
-	select {
-	case s := <-found:
-		return p, s
-	case <-p.done:
-		t.Fatalf("%s stopped at once", name)
-	case <-time.After(patience):
-		t.Fatalf("%s never became ready", name)
-	}
-	return nil, ""
-}
-
-func tail(s string, n int) string {
-	lines := strings.Split(s, "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+	return programtest.NATSServer(t)
 }
 
 // stop ends a program politely and holds it to the ten seconds it promises.
 func (p *program) stop(t *testing.T) {
 	t.Helper()
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-p.done:
-	case <-time.After(10 * time.Second):
-		_ = p.cmd.Process.Kill()
-		t.Errorf("%s did not stop within ten seconds", filepath.Base(p.cmd.Path))
-	}
+	p.Stop(t)
 }
 
 // kill ends a program as a power button would.
-func (p *program) kill() {
-	_ = p.cmd.Process.Signal(syscall.SIGKILL)
-	<-p.done
-}
+func (p *program) kill() { p.Kill() }
 
 // shape is a way to run Throughline. Each has an address that serves everything.
 type shape struct {
@@ -325,11 +234,7 @@ func fourServices(t *testing.T, options ...func(*shape)) *shape {
 // password is that of the engine whose folder is dir.
 func password(t *testing.T, dir string) string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(dir, "password"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(string(b))
+	return programtest.EnginePassword(t, dir)
 }
 
 // at is the demo's time in every test, so that every run sends the same webhooks.

@@ -54,7 +54,7 @@ const (
 	Spike  = time.Hour
 )
 
-// nearest are the neighbourhoods that are tried.
+// nearest are the neighbourhoods that are tried, the largest last.
 var nearest = []int{3, 5, 8, 12, 16, 20, 28}
 
 // Alarm is a burst.
@@ -89,6 +89,9 @@ func (o Options) Test(signal Sighting, near []Sighting, share func(window time.D
 			if p := tail(asked, heard-1, all); p < best.P && p < o.P && heard >= o.Signals && voices(inside) >= o.Voices {
 				best = Alarm{P: p, Window: window, Signals: ids(inside), Voices: voices(inside)}
 			}
+			if asked == nearest[len(nearest)-1] {
+				break // what is further away decides nothing
+			}
 		}
 	}
 	return best, best.P < 1
@@ -97,6 +100,9 @@ func (o Options) Test(signal Sighting, near []Sighting, share func(window time.D
 // Spiked asks whether a severe signal is part of a spike: at least Voices accounts with
 // severe signals near it within the hour, more than their share of the hours says.
 func (o Options) Spiked(signal Sighting, near []Sighting, share float64) (Alarm, bool) {
+	if !signal.Severe {
+		return Alarm{}, false
+	}
 	inside := []Sighting{signal}
 	asked := 0
 	for _, s := range near {
@@ -107,7 +113,7 @@ func (o Options) Spiked(signal Sighting, near []Sighting, share float64) (Alarm,
 			inside = append(inside, s)
 		}
 		asked++
-		if p := tail(asked, counted(inside)-1, share); signal.Severe && p < 1e-3 && voices(inside) >= o.Voices {
+		if p := tail(asked, counted(inside)-1, share); p < 1e-3 && voices(inside) >= o.Voices {
 			return Alarm{P: p, Window: Spike, Signals: ids(inside), Voices: voices(inside)}, true
 		}
 	}

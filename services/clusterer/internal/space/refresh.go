@@ -1,16 +1,21 @@
 package space
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
 
 // refresh divides the whole graph anew from the present division, tunes the
-// resolution, and gives the communities found the ids of those they came from.
+// resolution, unites what was cut too finely, and gives the communities found the ids
+// of those they came from.
 func (s *Space) refresh() {
 	s.since = 0
 	s.refreshes++
 	live := s.liveNodes()
+	slices.SortFunc(live, func(a, b int32) int { // so that it matters little in which order they came
+		return cmp.Or(slices.Compare(s.vectors.at(a), s.vectors.at(b)), cmp.Compare(a, b))
+	})
 	for _, slot := range live {
 		s.nodes[slot].usual = s.usual(s.nodes[slot].near)
 	}
@@ -19,7 +24,7 @@ func (s *Space) refresh() {
 	for i, slot := range live {
 		present[i] = s.nodes[slot].community
 	}
-	found := s.divide(g, present)
+	found := s.fuse(live, g, s.divide(g, present))
 	s.rename(live, present, found)
 	s.total = 0
 	for h := range s.labels {

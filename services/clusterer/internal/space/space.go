@@ -43,9 +43,12 @@ type Options struct {
 	// Use the workspace id.
 	Seed string
 	// Theta is the granularity: resolution = Theta × the effective number of
-	// clusters (the exponential of the entropy of their sizes), less from 3,000
+	// clusters (the exponential of the entropy of their sizes), less from 4,500
 	// nodes on. 0.08 is coarse, 0.20 fine.
 	Theta float64
+	// Fuse is how alike the signals of two clusters must be, as a share of how
+	// alike those within the tighter one are, for the two to be one.
+	Fuse float64
 	// Neighbours is how many of a signal's nearest are tied to it. At most 32.
 	Neighbours int
 	// Candidates is how many nearest nodes are looked at per signal.
@@ -81,12 +84,13 @@ type Options struct {
 func Default() Options {
 	return Options{
 		Theta:               0.14,
-		Neighbours:          26,
+		Fuse:                0.72,
+		Neighbours:          16,
 		Candidates:          40,
 		MinSimilarity:       0.05,
 		Outlier:             0.5,
 		DuplicateSimilarity: 0.985,
-		RefreshEvery:        200,
+		RefreshEvery:        50,
 		RefreshShare:        0.1,
 		GraphSize:           25_000,
 		LocalMoves:          20,

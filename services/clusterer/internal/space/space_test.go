@@ -40,6 +40,55 @@ func TestFindsTheTopicsOfAWellSeparatedWorld(t *testing.T) {
 	}
 }
 
+// A subject that people put in a few ways, each said more often than a signal has neighbours,
+// is one cluster, in whatever order its signals come.
+func TestASubjectSaidInManyWaysIsOneCluster(t *testing.T) {
+	t.Parallel()
+	const subjects, ways, each = 8, 5, 40
+	random := rand.New(rand.NewPCG(21, 1))
+	around := func(centre []float32, spread float32) []float32 {
+		v := direction(random)
+		for j := range v {
+			v[j] = centre[j] + spread*v[j]
+		}
+		return v
+	}
+	var points []Point
+	for range subjects {
+		subject := direction(random)
+		for range ways {
+			way := around(subject, 0.35)
+			for range each {
+				points = append(points, Point{ID: fmt.Sprint("sig_", len(points)), Vector: around(way, 0.5)})
+			}
+		}
+	}
+	clusters := func(o Options, seed uint64) (count, torn int) {
+		s := New(testDimensions, o)
+		for _, i := range rand.New(rand.NewPCG(seed, 0)).Perm(len(points)) {
+			insertAll(t, s, points[i:i+1])
+		}
+		for i := range points {
+			a, _ := s.Assignment(points[i].ID)
+			first, _ := s.Assignment(points[i-i%(ways*each)].ID)
+			if a.ClusterID != first.ClusterID {
+				torn++
+			}
+		}
+		return len(s.Clusters()), torn
+	}
+	for seed := range uint64(3) {
+		if count, torn := clusters(testOptions(), seed); count != subjects || torn > 0 {
+			t.Errorf("order %d: %d subjects are %d clusters, %d of %d signals are not with the first of their subject", seed, subjects, count, torn, len(points))
+		}
+	}
+	never := testOptions()
+	never.Fuse = 2
+	if count, _ := clusters(never, 0); count < 2*subjects {
+		t.Errorf("modularity alone makes %d clusters of %d subjects: nothing is shown here", count, subjects)
+	}
+}
+
 func TestNearlyEmptyWorlds(t *testing.T) {
 	t.Parallel()
 	points, _ := topics(4, 5, 1, 0.1)

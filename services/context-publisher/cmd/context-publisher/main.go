@@ -17,7 +17,7 @@ func main() {
 			return nil, err
 		}
 		return contextpublisher.New(contextpublisher.Config{Workspaces: p.Config.Workspaces, SMTP: p.Config.SMTP, SignIn: p.Config.SignIn, PublicURL: p.Config.PublicURL}, contextpublisher.Deps{
-			Bus: p.Bus, Store: p.Store, Embedder: embedder, Logger: p.Logger, Registerer: p.Registry, Now: time.Now, Holder: p.Holder,
+			Bus: p.Bus, Store: p.Store, Embedder: embedder, Logger: p.Logger, Registerer: p.Registry, Now: time.Now, Holder: p.Holder, Transport: p.Outbound,
 		})
 	}))
 }

@@ -131,6 +131,11 @@ type Ticket struct {
 	Mark       string                  `json:"mark,omitempty"` // where in its trace the first of the gathered changes stands (bus.Mark)
 	Rulings    map[string]Ruling       `json:"rulings,omitempty"`
 
+	// Named are signals of feedback that names the ticket, the newest last; Sought tells
+	// that what was there before the ticket was looked through.
+	Named  []string `json:"named,omitempty"`
+	Sought bool     `json:"sought,omitempty"`
+
 	// Moved is the version of the newest move, and MovedAt the revision of the brief at
 	// it: a redelivered move finds its revision here.
 	Moved   int64  `json:"moved,omitempty"`

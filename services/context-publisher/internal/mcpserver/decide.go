@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/api"
 )
@@ -124,6 +126,7 @@ func (w *Workspace) take(ctx context.Context, req *mcp.CallToolRequest, out deci
 		d.By, _ = req.Extra.TokenInfo.Extra[tokenName].(string)
 	}
 	taken, err := w.backend.Decide(ctx, d)
+	w.note(req, d, err)
 	if errors.Is(err, api.ErrRefused) {
 		return nil, nil, refusal(err.Error())
 	}
@@ -134,6 +137,37 @@ func (w *Workspace) take(ctx context.Context, req *mcp.CallToolRequest, out deci
 	text := fmt.Sprintf("%s\nTaken at %s: decision %s (%s). It takes effect within seconds; record_decision with action undo takes it back.\n",
 		out.head, taken.At.UTC().Format(time.RFC3339), taken.ID, taken.Action)
 	return result(text, out)
+}
+
+// note has a decision noted as the same decision over /v1 is.
+func (w *Workspace) note(req *mcp.CallToolRequest, d feedback.Decision, err error) {
+	if w.Noted == nil || req.Extra == nil || req.Extra.TokenInfo == nil {
+		return
+	}
+	r, ok := req.Extra.TokenInfo.Extra[asked].(*http.Request)
+	if !ok {
+		return
+	}
+	status := http.StatusAccepted
+	switch {
+	case errors.Is(err, api.ErrRefused):
+		status = http.StatusUnprocessableEntity
+	case errors.Is(err, api.ErrNotFound):
+		status = http.StatusNotFound
+	case err != nil:
+		status = http.StatusServiceUnavailable
+	}
+	noted := r.Clone(r.Context())
+	noted.Pattern = "MCP " + req.Params.Name
+	switch {
+	case d.Ticket != "":
+		noted.URL.Path, noted.URL.RawPath = "/tickets/"+string(d.Tracker)+"/"+d.Ticket, ""
+	case d.Undoes != "":
+		noted.URL.Path, noted.URL.RawPath = "/decisions/"+d.Undoes, ""
+	default:
+		noted.URL.Path, noted.URL.RawPath = "/clusters/"+d.Cluster, ""
+	}
+	w.Noted(noted, access.From(r.Context()), status)
 }
 
 // clusterID refuses what cannot be an id of ours before it is put into an address.

@@ -73,7 +73,7 @@ func NewHTTP(o Options) *HTTP {
 }
 
 func (h *HTTP) door(id string, decides bool) door {
-	w := NewWorkspace(h.o.Open(id), Offer{Decides: decides, Version: h.o.Version, Random: h.o.Random, Logger: h.o.Logger})
+	w := NewWorkspace(h.o.Open(id), Offer{Decides: decides, Version: h.o.Version, Random: h.o.Random, Logger: h.o.Logger, Noted: h.o.Keyring.Record})
 	server := func(*http.Request) *mcp.Server { return w.server }
 	return door{
 		workspace: w,
@@ -136,17 +136,21 @@ func (h *HTTP) Register(mux *http.ServeMux) {
 	}
 }
 
-// tokenName is where a request carries the name of its token, which is who decides.
-const tokenName = "name"
+// What a request carries for those who decide over it: the name of its token, which is who
+// decides, and the request itself, which says from where.
+const (
+	tokenName = "name"
+	asked     = "request"
+)
 
 // verify tells the SDK who calls, so that a session stays with the token that opened it and
 // a decision carries its name.
-func (h *HTTP) verify(_ context.Context, token string, _ *http.Request) (*auth.TokenInfo, error) {
+func (h *HTTP) verify(_ context.Context, token string, r *http.Request) (*auth.TokenInfo, error) {
 	p, ok := h.o.Keyring.Lookup(token)
 	if !ok {
 		return nil, auth.ErrInvalidToken
 	}
-	return &auth.TokenInfo{UserID: p.Workspace + "/" + p.Name, Extra: map[string]any{tokenName: p.Name}}, nil
+	return &auth.TokenInfo{UserID: p.Workspace + "/" + p.Name, Extra: map[string]any{tokenName: p.Name, asked: r}}, nil
 }
 
 func (h *HTTP) serve(w http.ResponseWriter, r *http.Request) {

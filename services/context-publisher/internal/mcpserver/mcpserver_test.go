@@ -21,6 +21,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/api"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/api/apitest"
@@ -44,9 +45,15 @@ type site struct {
 
 func serve(t *testing.T) site {
 	t.Helper()
+	return serveNoting(t, nil)
+}
+
+// serveNoting serves with an audit log.
+func serveNoting(t *testing.T, log access.Recorder) site {
+	t.Helper()
 	world := apitest.New()
 	world.Fill("acme")
-	keys := apitest.Keys("acme", "globex")
+	keys := apitest.Keys("acme", "globex").With(nil, log)
 	hub := api.NewHub([]string{"acme", "globex"}, world.Watch)
 	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
 	endpoint := mcpserver.NewHTTP(mcpserver.Options{Keyring: keys, Workspaces: []string{"acme", "globex"}, Open: world.Open, Hub: hub, Logger: logger,

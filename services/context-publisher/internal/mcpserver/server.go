@@ -5,9 +5,11 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/api"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/read"
@@ -39,6 +41,10 @@ type Offer struct {
 	Version string
 	Random  io.Reader
 	Logger  *slog.Logger
+	// Noted has a decision noted in the audit log: the request that brought it, its path being
+	// what was decided on, who sent it and how it was answered, as a status of HTTP. nil where
+	// somebody else notes it.
+	Noted func(r *http.Request, who access.Principal, status int)
 }
 
 // Workspace serves one workspace's context to any number of MCP sessions.

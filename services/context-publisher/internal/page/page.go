@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/access"
+	"github.com/throughline-dev/throughline/pkg/access/attempts"
 	"github.com/throughline-dev/throughline/pkg/access/session"
 	"github.com/throughline-dev/throughline/pkg/bus"
 	"github.com/throughline-dev/throughline/pkg/problem"
@@ -63,13 +64,14 @@ type Options struct {
 
 // Page answers the routes of the web page.
 type Page struct {
-	o     Options
-	views map[string]*template.Template
+	o        Options
+	views    map[string]*template.Template
+	failures *attempts.Failures // to sign in
 }
 
 // New makes the page. It fails only where its own templates do not parse.
 func New(o Options) (*Page, error) {
-	p := &Page{o: o, views: map[string]*template.Template{}}
+	p := &Page{o: o, views: map[string]*template.Template{}, failures: attempts.New(o.Now)}
 	names, err := fs.Glob(templates, "templates/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("list templates: %w", err)

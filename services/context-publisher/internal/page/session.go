@@ -46,11 +46,15 @@ func (p *Page) askToken(w http.ResponseWriter, r *http.Request, status int, v lo
 func (p *Page) login(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	token, next := strings.TrimSpace(r.PostFormValue("token")), ours(r.PostFormValue("next"))
+	if p.mustWait(w, r, token, next) {
+		return
+	}
 	id, ok := p.o.Keyring.Holder(token)
 	if ok {
 		ok = p.o.Keyring.Principals(id)[0].May(access.Read)
 	}
 	if !ok {
+		p.wasWrong(r, token)
 		p.o.Logger.WarnContext(r.Context(), "sign-in refused", "by", "token", "address", r.RemoteAddr)
 		p.askToken(w, r, http.StatusUnauthorized, loginView{Next: next, Wrong: true})
 		return
@@ -105,9 +109,13 @@ func (p *Page) fromProvider(w http.ResponseWriter, r *http.Request) {
 	over := cookie(r, attemptCookie, "", -time.Second)
 	over.Path = "/login"
 	http.SetCookie(w, over)
+	if p.mustWait(w, r, "", next) {
+		return
+	}
 	id, err := p.o.OpenID.Finish(r.Context(), keep, r.URL.Query())
 	switch {
 	case errors.Is(err, openid.ErrRefused):
+		p.wasWrong(r, "")
 		p.o.Logger.WarnContext(r.Context(), "sign-in refused", "by", "openid", "address", r.RemoteAddr, "error", err)
 		p.askToken(w, r, http.StatusUnauthorized, loginView{Next: next, Problem: "This sign-in did not work: " + strings.TrimPrefix(err.Error(), openid.ErrRefused.Error()+": ") + ". Try it again from here."})
 		return

@@ -1,12 +1,16 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"net/url"
+	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/throughline-dev/throughline/pkg/bus"
 	"github.com/throughline-dev/throughline/pkg/event"
@@ -24,72 +28,131 @@ const blockFormat = "2"
 // is tried again: Options.Pause, doubled with each attempt.
 const longestPause = 5 * time.Minute
 
-// block makes a ticket show its newest brief. The ledger is written before (the intent)
-// and after (what the vendor gave), each by compare-and-set, so that a crash between finds
-// the block that is there instead of writing a second one.
-func (s *shard) block(ctx context.Context, m bus.Message) error {
-	in, err := event.Payload[event.Brief](m.Envelope)
-	if err != nil {
-		return bus.Permanent(err)
+// side by side, at most so many blocks are written for one batch of events.
+const sideBlocks = 8
+
+// order is a ticket whose block is to show its newest brief, with the events that say so.
+type order struct {
+	address
+	events []int // in the batch
+}
+
+// blocks makes tickets show their newest briefs; first changes are written before those that
+// were gathered. The ledger is written before (the intent) and after (what the vendor gave),
+// each by compare-and-set, so that a crash between finds the block that is there instead of
+// writing a second one.
+func (s *shard) blocks(ctx context.Context, batch []bus.Message) []error {
+	errs := make([]error, len(batch))
+	told := make([]event.Brief, len(batch))
+	of := map[address]*order{}
+	var orders []*order
+	for i, m := range batch {
+		if !s.index.knows(m.Workspace) {
+			continue
+		}
+		in, err := event.Payload[event.Brief](m.Envelope)
+		if err != nil {
+			errs[i] = bus.Permanent(err)
+			continue
+		}
+		told[i] = in
+		a := address{m.Workspace, in.Tracker, in.Ticket}
+		if of[a] == nil {
+			of[a] = &order{address: a}
+			orders = append(orders, of[a])
+		}
+		of[a].events = append(of[a].events, i)
 	}
-	a := address{m.Workspace, in.Tracker, in.Ticket}
-	defer s.locks.lock(a)()
+	slices.SortStableFunc(orders, func(a, b *order) int {
+		return cmp.Compare(rank(told, a), rank(told, b))
+	})
+	var g errgroup.Group
+	g.SetLimit(sideBlocks)
+	for _, o := range orders {
+		g.Go(func() error {
+			within := batch[o.events[0]].Trace.Within(ctx)
+			newest := uint64(0)
+			for _, i := range o.events {
+				newest = max(newest, uint64(max(told[i].Revision, 0)))
+			}
+			written, err := s.block(within, o.address, newest)
+			for _, i := range o.events {
+				errs[i] = err
+				if written {
+					s.fresh("tracker", told[i].Gathered, told[i].AcceptedAt)
+				}
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // each event has its own error
+	return errs
+}
+
+// rank puts tickets with a first change before those whose changes were all gathered.
+func rank(told []event.Brief, o *order) int {
+	for _, i := range o.events {
+		if !told[i].Gathered {
+			return 0
+		}
+	}
+	return 1
+}
+
+// block makes one ticket show its newest brief, of a revision that is at least newest, and
+// tells whether there was something to write.
+func (s *shard) block(ctx context.Context, a address, newest uint64) (written bool, err error) {
+	defer s.writing.take(a)()
 	st, _, err := s.tickets.Get(ctx, keyed.TicketKey(a.workspace, a.tracker, a.key))
 	if err != nil {
-		return err
+		return false, err
 	}
 	w, revision, err := s.ledger.Get(ctx, keyed.TicketKey(a.workspace, a.tracker, a.key))
 	if err != nil {
-		return err
+		return false, err
 	}
 	entry := &entry{shard: s, address: a, connection: st.Connection, Write: w, revision: revision}
 	entry.Workspace, entry.Tracker, entry.Ticket = a.workspace, a.tracker, a.key
 	t, ok := s.Trackers[st.Connection]
 	if !ok {
-		return entry.end(ctx, keyed.Refused, "refused", "the ticket's connection is not configured for writing")
+		return false, entry.end(ctx, keyed.Refused, "refused", "the ticket's connection is not configured for writing")
 	}
 	if st.Closed {
-		return entry.remove(ctx, t)
+		return false, entry.remove(ctx, t)
 	}
 	// The newest brief counts, not the event's: what came between needs no write.
-	b, found, err := s.stored(ctx, a, max(st.Revision, uint64(in.Revision)))
-	if err != nil {
-		return err
+	content, err := s.content(ctx, a, st, max(st.Revision, newest), w)
+	if err != nil || content == nil || w.State == keyed.Gone || w.State == keyed.Written && w.Hash == content.Hash {
+		return false, err
 	}
-	if !found || len(b.Clusters) == 0 && (w.State == "" || w.State == keyed.Removed) {
-		return nil
-	}
-	content, err := s.content(ctx, a, st, b)
-	if err != nil {
-		return err
-	}
-	if w.State == keyed.Gone || w.State == keyed.Written && w.Hash == content.Hash {
-		return nil
-	}
-	if err := entry.upsert(ctx, t, content); err != nil {
-		return err
-	}
-	s.fresh("tracker", in.Gathered, in.AcceptedAt)
-	return nil
+	err = entry.upsert(ctx, t, *content)
+	return err == nil && entry.State == keyed.Written, err
 }
 
-// content renders a brief as a block, with what came since the ticket's last turn.
-func (s *shard) content(ctx context.Context, a address, st keyed.Ticket, b brief.Brief) (tracker.Block, error) {
+// content renders a ticket's newest brief as a block, with what came since the ticket's last
+// turn; nil where there is none, or nothing to show.
+func (s *shard) content(ctx context.Context, a address, st keyed.Ticket, newest uint64, w keyed.Write) (*tracker.Block, error) {
+	now, then := revision{a, newest}, revision{a, turned(st)}
+	asked := []revision{now}
+	if then.number > 0 && then.number < newest {
+		asked = append(asked, then)
+	}
+	stored, err := s.stored(ctx, a.workspace, asked)
+	if err != nil {
+		return nil, err
+	}
+	b, found := stored[now]
+	if !found || len(b.Clusters) == 0 && (w.State == "" || w.State == keyed.Removed) {
+		return nil, nil
+	}
 	var since *brief.Changes
-	turn := turned(st)
-	if turn > 0 && turn < b.Revision {
-		old, found, err := s.stored(ctx, a, turn)
-		if err != nil {
-			return tracker.Block{}, err
-		}
-		if found {
-			c := brief.Diff(old, b, nil)
-			since = &c
-		}
+	if old, known := stored[then]; known && then.number < b.Revision {
+		c := brief.Diff(old, b, nil)
+		since = &c
 	}
 	title, text := brief.Block(b, since, s.Block)
-	out := tracker.Block{Title: title, Markdown: text, Revision: int(b.Revision),
-		Hash: feedback.ID("blk", blockFormat, b.Hash, fmt.Sprint(turn))}
+	out := &tracker.Block{Title: title, Markdown: text, Revision: int(b.Revision),
+		Hash: feedback.ID("blk", blockFormat, b.Hash, fmt.Sprint(then.number))}
 	if s.PublicURL != "" {
 		out.URL = s.PublicURL + "/tickets/" + string(a.tracker) + "/" + url.PathEscape(a.key)
 	}

@@ -1,11 +1,12 @@
 package publish
 
 import (
+	"cmp"
 	"context"
-	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/bus"
@@ -14,19 +15,6 @@ import (
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/attach"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/brief"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/query"
-)
-
-// What is looked at to attach and to build a brief. Counts of people are of all signals.
-const (
-	nearClusters    = 40   // candidates by meaning
-	evidencePer     = 12   // signals of a candidate, the most typical
-	nearSignals     = 60   // evidence by meaning, whatever cluster it is in
-	newestSignals   = 5000 // among which it is looked for
-	sampledPer      = 120  // signals of an attached cluster, the most typical
-	sampledNewest   = 120  // and the newest of all attached ones
-	maxVoices       = 20000
-	maxNamingItems  = 200
-	maxForeignItems = 2000
 )
 
 // insert writes keyed rows. What the store cannot take now is retried for as long as that
@@ -60,347 +48,439 @@ func (s *shard) query(ctx context.Context, doing, text string, args []any, scan 
 	return nil
 }
 
-// near lists the clusters nearest to a ticket by meaning.
-func (s *shard) near(ctx context.Context, ws string, t attach.Ticket) (ids []string, err error) {
-	if len(t.Vector) == 0 {
-		return nil, nil
+// of is a condition on tracker and a ticket's column for some tickets, with its arguments.
+func of(column string, tickets []address) (cond string, args []any) {
+	keys, names := make([]string, len(tickets)), make([]string, len(tickets))
+	for n, a := range tickets {
+		keys[n], names[n] = a.key, a.name()
 	}
-	err = s.query(ctx, "find near clusters", fmt.Sprintf(`SELECT id FROM clusters FINAL
-		WHERE workspace = ? AND retired = 0 AND status != 'ignored' AND space = ? AND length(centroid) = %d
-		ORDER BY cosineDistance(centroid, ?), id LIMIT %d`, len(t.Vector), nearClusters), []any{ws, t.Space, t.Vector},
-		func(scan func(...any) error) error {
-			var id string
-			err := scan(&id)
-			ids = append(ids, id)
-			return err
-		})
-	return ids, err
+	return fmt.Sprintf("%s IN ? AND concat(tracker, '/', %s) IN ?", column, column), []any{keys, names}
 }
 
-// signals lists the signals nearest to a ticket by meaning among the newest of a workspace:
-// a large cluster's typical quotes need not be those that are about the ticket.
-func (s *shard) signals(ctx context.Context, ws string, t attach.Ticket) (ids []string, err error) {
-	if len(t.Vector) == 0 {
-		return nil, nil
-	}
-	err = s.query(ctx, "find near signals", fmt.Sprintf(`SELECT id FROM signals FINAL WHERE workspace = ? AND id IN (
-			SELECT id FROM signals FINAL WHERE workspace = ? AND space = ? ORDER BY said_at DESC, id LIMIT %d) AND length(vector) = %d
-		ORDER BY cosineDistance(vector, ?), id LIMIT %d`, newestSignals, len(t.Vector), nearSignals), []any{ws, ws, t.Space, t.Vector},
-		func(scan func(...any) error) error {
-			var id string
-			err := scan(&id)
-			ids = append(ids, id)
-			return err
-		})
-	return ids, err
+// name tells a ticket from the others of its workspace.
+func (a address) name() string { return string(a.tracker) + "/" + a.key }
+
+// ticketRow is a ticket as it is stored.
+type ticketRow struct {
+	feedback.Ticket
+	at attach.Ticket
 }
 
-// holding lists the clusters that signals are in.
-func (s *shard) holding(ctx context.Context, ws string, signals []string) (ids []string, err error) {
-	if len(signals) == 0 {
-		return nil, nil
-	}
-	err = s.query(ctx, "find clusters of signals", `SELECT DISTINCT cluster FROM assignments FINAL WHERE workspace = ? AND signal IN ? ORDER BY cluster`, []any{ws, signals},
+// tickets reads tickets' newest rows. One without a row has none to be published about.
+func (r *reading) tickets(ctx context.Context, these []address) (map[address]ticketRow, error) {
+	out := map[address]ticketRow{}
+	cond, args := of("key", these)
+	err := r.query(ctx, "load tickets", `SELECT tracker, key, title, body, status, category, url, space, vector FROM tickets FINAL
+		WHERE workspace = ? AND restricted = 0 AND `+cond, append([]any{r.workspace}, args...),
 		func(scan func(...any) error) error {
-			var id string
-			err := scan(&id)
-			ids = append(ids, id)
+			var t ticketRow
+			var tracker, category string
+			err := scan(&tracker, &t.Key, &t.Title, &t.Body, &t.Status, &category, &t.URL, &t.at.Space, &t.at.Vector)
+			t.Workspace, t.Tracker, t.Category = r.workspace, feedback.Tracker(tracker), feedback.StatusCategory(category)
+			t.at.Tracker, t.at.Key, t.at.URL, t.at.Title, t.at.Body = t.Tracker, t.Key, t.URL, t.Title, t.Body
+			out[addressOf(t.Ticket)] = t
 			return err
 		})
-	return ids, err
+	return out, err
 }
 
-// naming lists the clusters with a signal of an item that names the ticket.
-func (s *shard) naming(ctx context.Context, t feedback.Ticket) (ids []string, err error) {
-	if len(t.Key) < 4 {
-		return nil, nil
-	}
-	url := t.URL
-	if url == "" {
-		url = t.Key
-	}
-	err = s.query(ctx, "find feedback that names the ticket", fmt.Sprintf(`SELECT DISTINCT cluster FROM assignments FINAL WHERE workspace = ? AND item IN (
-		SELECT id FROM items FINAL WHERE workspace = ? AND (positionCaseInsensitiveUTF8(text, ?) > 0 OR positionCaseInsensitiveUTF8(text, ?) > 0)
-		ORDER BY updated_at DESC LIMIT %d) ORDER BY cluster`, maxNamingItems), []any{t.Workspace, t.Workspace, t.Key, url},
-		func(scan func(...any) error) error {
-			var id string
-			err := scan(&id)
-			ids = append(ids, id)
-			return err
-		})
-	return ids, err
+// attached is an attachment as its row has it.
+type attached struct {
+	mode     feedback.Mode
+	score    float64
+	decision string
 }
 
-// candidates loads clusters that may be attached, with evidence: their most typical signals
-// and those of near that they hold. Retired and ignored ones are left out.
-func (s *shard) candidates(ctx context.Context, ws string, ids, near []string) ([]attach.Candidate, error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	var out []attach.Candidate
-	at := map[string]int{}
-	err := s.query(ctx, "load candidate clusters", `SELECT id, name, space, centroid FROM clusters FINAL
-		WHERE workspace = ? AND id IN ? AND retired = 0 AND status != 'ignored' ORDER BY id`, []any{ws, ids},
-		func(scan func(...any) error) error {
-			var c attach.Candidate
-			err := scan(&c.Cluster, &c.Name, &c.Space, &c.Centroid)
-			at[c.Cluster] = len(out)
-			out = append(out, c)
+// attachments reads tickets' attachments, by ticket and cluster.
+func (r *reading) attachments(ctx context.Context, these []address) (map[address]map[string]attached, error) {
+	out := map[address]map[string]attached{}
+	cond, args := of("ticket", these)
+	err := r.query(ctx, "load attachments", `SELECT tracker, ticket, cluster, mode, score, decision FROM attachments FINAL WHERE workspace = ? AND `+cond,
+		append([]any{r.workspace}, args...), func(scan func(...any) error) error {
+			var tracker, ticket, cluster, mode string
+			var at attached
+			err := scan(&tracker, &ticket, &cluster, &mode, &at.score, &at.decision)
+			at.mode = feedback.Mode(mode)
+			a := address{r.workspace, feedback.Tracker(tracker), ticket}
+			if out[a] == nil {
+				out[a] = map[string]attached{}
+			}
+			out[a][cluster] = at
 			return err
 		})
+	return out, err
+}
+
+// into tells where clusters were merged into, for those that were: the last of a chain.
+func (r *reading) into(ctx context.Context, clusters []string) (map[string]string, error) {
+	next := map[string]string{}
+	for looked := unseen(clusters, next); len(looked) > 0; {
+		found := map[string]string{}
+		err := r.query(ctx, "follow merges", `SELECT id, merged_into FROM clusters FINAL WHERE workspace = ? AND id IN ? AND merged_into NOT IN ('', id)`,
+			[]any{r.workspace, looked}, func(scan func(...any) error) error {
+				var from, to string
+				err := scan(&from, &to)
+				found[from] = to
+				return err
+			})
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(next, found)
+		looked = unseen(slices.Collect(maps.Values(found)), next)
+	}
+	out := map[string]string{}
+	for _, id := range clusters {
+		now := id
+		for hops := 0; next[now] != "" && hops < len(next); hops++ {
+			now = next[now]
+		}
+		if now != id {
+			out[id] = now
+		}
+	}
+	return out, nil
+}
+
+// revision names a brief.
+type revision struct {
+	address
+	number uint64
+}
+
+// stored reads revisions of briefs as they were written; those that were not are left out.
+func (s *shard) stored(ctx context.Context, ws string, these []revision) (map[revision]brief.Brief, error) {
+	out := map[revision]brief.Brief{}
+	keys, names := make([]string, len(these)), make([]string, len(these))
+	for n, r := range these {
+		keys[n], names[n] = r.key, fmt.Sprintf("%s@%d", r.name(), r.number)
+	}
+	if len(these) == 0 {
+		return out, nil
+	}
+	err := s.query(ctx, "load briefs", `SELECT tracker, ticket, revision, body FROM briefs FINAL
+		WHERE workspace = ? AND ticket IN ? AND concat(tracker, '/', ticket, '@', toString(revision)) IN ?`, []any{ws, keys, names},
+		func(scan func(...any) error) error {
+			var tracker, body string
+			r := revision{address: address{workspace: ws}}
+			if err := scan(&tracker, &r.key, &r.number, &body); err != nil {
+				return err
+			}
+			r.tracker = feedback.Tracker(tracker)
+			var b brief.Brief
+			if err := json.Unmarshal([]byte(body), &b); err != nil {
+				return fmt.Errorf("decode brief: %w", err)
+			}
+			out[r] = b
+			return nil
+		})
+	return out, err
+}
+
+// member is a signal of a cluster that answers to a ticket.
+type member struct {
+	place
+	customer, account string
+	saidAt            time.Time
+}
+
+// company is what the attached clusters of a round's tickets hold: every signal's place, who
+// said it, and how each cluster ranks.
+type company struct {
+	members map[string][]member // by cluster
+	ranked  map[string]brief.Cluster
+	heads   map[string]head         // by item, of those that voices spoke in last
+	beside  map[string][]placedSpan // by item, of a sample's items: its other signals
+}
+
+type head struct {
+	name, account string
+	source        feedback.Source
+	url           string
+}
+
+type placedSpan struct {
+	cluster string
+	span    feedback.Span
+}
+
+// company reads what tickets with these clusters are told. shown are the clusters of their
+// briefs; attached are, for each ticket, those that it is the answer to.
+func (r *reading) company(ctx context.Context, shown []string, attached [][]string) (*company, error) {
+	c := &company{members: map[string][]member{}, ranked: map[string]brief.Cluster{}, heads: map[string]head{}, beside: map[string][]placedSpan{}}
+	none := map[string]bool{}
+	if shown = unseen(shown, none); len(shown) == 0 {
+		return c, nil
+	}
+	if err := r.ranks(ctx, c, shown); err != nil {
+		return nil, err
+	}
+	all := unseen(slices.Concat(attached...), none)
+	if len(all) == 0 {
+		return c, nil
+	}
+	err := r.query(ctx, "load voices", `SELECT cluster, signal, item, similarity, position, customer, account, said_at FROM assignments FINAL
+		WHERE workspace = ? AND cluster IN ?`, []any{r.workspace, all}, func(scan func(...any) error) error {
+		var m member
+		err := scan(&m.cluster, &m.signal, &m.item, &m.similarity, &m.position, &m.customer, &m.account, &m.saidAt)
+		c.members[m.cluster] = append(c.members[m.cluster], m)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	err = s.query(ctx, "load evidence", fmt.Sprintf(`WITH picked AS (
-			SELECT signal, cluster, item, similarity, typical > %d AS near FROM (
-				SELECT signal, cluster, item, similarity, row_number() OVER (PARTITION BY cluster ORDER BY similarity DESC, signal) AS typical
-				FROM assignments FINAL WHERE workspace = ? AND cluster IN ?)
-			WHERE typical <= %d OR signal IN ?)
-		SELECT picked.cluster, picked.near, s.id, s.quote, s.vector, i.text FROM picked
-		INNER JOIN (SELECT id, quote, vector FROM signals FINAL WHERE workspace = ? AND id IN (SELECT signal FROM picked)) AS s ON s.id = picked.signal
-		INNER JOIN (SELECT id, text FROM items FINAL WHERE workspace = ? AND id IN (SELECT item FROM picked)) AS i ON i.id = picked.item
-		ORDER BY picked.cluster, picked.similarity DESC, s.id`, evidencePer, evidencePer), []any{ws, ids, append([]string{""}, near...), ws, ws},
-		func(scan func(...any) error) error {
-			var cluster string
-			var e attach.Evidence
-			var near uint8
-			err := scan(&cluster, &near, &e.Signal, &e.Quote, &e.Vector, &e.Text)
-			e.Near = near != 0
-			if i, ok := at[cluster]; ok {
-				out[i].Evidence = append(out[i].Evidence, e)
-			}
-			return err
-		})
-	return out, err
-}
-
-// load reads a ticket's newest row.
-func (s *shard) load(ctx context.Context, a address) (t feedback.Ticket, at attach.Ticket, err error) {
-	found := false
-	err = s.query(ctx, "load ticket", `SELECT title, body, status, category, url, space, vector FROM tickets FINAL
-		WHERE workspace = ? AND tracker = ? AND key = ? AND restricted = 0`, []any{a.workspace, string(a.tracker), a.key},
-		func(scan func(...any) error) error {
-			var category string
-			err := scan(&t.Title, &t.Body, &t.Status, &category, &t.URL, &at.Space, &at.Vector)
-			t.Category, found = feedback.StatusCategory(category), true
-			return err
-		})
-	if err == nil && !found {
-		err = errNoTicket
+	for _, of := range c.members {
+		slices.SortFunc(of, func(a, b member) int { return moreTypical(a.place, b.place) })
 	}
-	t.Workspace, t.Tracker, t.Key = a.workspace, a.tracker, a.key
-	at.Tracker, at.Key, at.URL, at.Title, at.Body = t.Tracker, t.Key, t.URL, t.Title, t.Body
-	return t, at, err
-}
-
-// errNoTicket means that the ticket's row is gone: nothing is to be published about it.
-var errNoTicket = errors.New("the ticket has no row")
-
-// stored is a revision of a ticket's brief as it was written.
-func (s *shard) stored(ctx context.Context, a address, revision uint64) (b brief.Brief, found bool, err error) {
-	var body string
-	err = s.Store.Conn().QueryRow(ctx, `SELECT body FROM briefs FINAL WHERE workspace = ? AND tracker = ? AND ticket = ? AND revision = ?`,
-		a.workspace, string(a.tracker), a.key, revision).Scan(&body)
-	if errors.Is(err, sql.ErrNoRows) {
-		return b, false, nil
-	}
-	if err != nil {
-		return b, false, query.Failed("load brief", err)
-	}
-	if err := json.Unmarshal([]byte(body), &b); err != nil {
-		return b, false, fmt.Errorf("load brief: %w", err)
-	}
-	return b, true, nil
-}
-
-// watermark is how far the clusters have come.
-func (s *shard) watermark(ctx context.Context, ws string) (position uint64, asOf time.Time, err error) {
-	err = s.query(ctx, "load watermark", `SELECT position, as_of FROM watermarks FINAL WHERE workspace = ?`, []any{ws},
-		func(scan func(...any) error) error { return scan(&position, &asOf) })
-	return position, asOf.UTC(), err
-}
-
-// input collects what a ticket's brief is built from.
-func (s *shard) input(ctx context.Context, t feedback.Ticket, matches []attach.Match, position uint64, asOf time.Time) (brief.Input, error) {
-	in := brief.Input{Ticket: t, Position: position, AsOf: asOf, Now: s.Now(), Budget: s.Budget,
-		Items: map[string]brief.Item{}, Accounts: map[string]feedback.Account{}}
-	var shown, attached []string
-	for _, m := range matches {
-		switch m.Mode {
-		case feedback.Automatic, feedback.Pinned:
-			attached = append(attached, m.Cluster)
-			shown = append(shown, m.Cluster)
-		case feedback.Suggested:
-			shown = append(shown, m.Cluster)
+	items, accounts, sampled := map[string]bool{}, map[string]bool{}, map[string]place{}
+	for _, clusters := range attached {
+		for _, v := range c.voices(clusters) {
+			items[v.Item], accounts[v.Account] = true, true
 		}
-		if m.Decision != "" {
-			in.Decisions = append(in.Decisions, m.Decision)
+		for _, m := range c.sample(clusters) {
+			sampled[m.signal] = m.place
 		}
 	}
-	if len(shown) == 0 {
-		return in, nil
+	if err := r.heads(ctx, c, unseen(slices.Collect(maps.Keys(items)), none)); err != nil {
+		return nil, err
 	}
-	ws := t.Workspace
-	ranked, err := s.ranked(ctx, ws, shown)
-	if err != nil {
-		return in, err
+	if err := r.worth(ctx, unseen(slices.Collect(maps.Keys(accounts)), r.accounts)); err != nil {
+		return nil, err
 	}
-	for _, m := range matches {
-		c, ok := ranked[m.Cluster]
-		if !ok {
-			continue
-		}
-		c.Mode, c.Match = m.Mode, m.Score
-		switch m.Mode {
-		case feedback.Automatic, feedback.Pinned:
-			in.Attached = append(in.Attached, c)
-		case feedback.Suggested:
-			in.Suggested = append(in.Suggested, c)
-		}
+	if err := r.words(ctx, slices.Collect(maps.Values(sampled))); err != nil {
+		return nil, err
 	}
-	if len(attached) == 0 {
-		return in, nil
-	}
-	if err := s.voices(ctx, ws, attached, asOf, &in); err != nil {
-		return in, err
-	}
-	return in, s.words(ctx, ws, attached, &in)
+	return c, r.others(ctx, c, sampled)
 }
 
-// ranked reads clusters with their rank and its terms; one that is not ranked has none.
-func (s *shard) ranked(ctx context.Context, ws string, ids []string) (map[string]brief.Cluster, error) {
-	out := map[string]brief.Cluster{}
-	err := s.query(ctx, "load ranks", `SELECT id, name, kind, voices, accounts, if(status = 'ignored', 0, toUInt32(rank)) AS place,
+// ranks reads clusters with their rank and its terms; one that is not ranked has none.
+func (r *reading) ranks(ctx context.Context, c *company, ids []string) error {
+	return r.query(ctx, "load ranks", `SELECT id, name, kind, voices, accounts, if(status = 'ignored', 0, toUInt32(rank)) AS place,
 			toUInt32(total), score, term_reach, term_worth, term_severity, term_momentum, term_churn, term_boost
-		FROM (SELECT *, countIf(status != 'ignored') OVER () AS total FROM ranked_clusters WHERE workspace = ?) WHERE id IN ?`, []any{ws, ids},
+		FROM (SELECT *, countIf(status != 'ignored') OVER () AS total FROM ranked_clusters WHERE workspace = ?) WHERE id IN ?`, []any{r.workspace, ids},
 		func(scan func(...any) error) error {
-			var c brief.Cluster
+			var of brief.Cluster
 			var kind string
-			err := scan(&c.ID, &c.Name, &kind, &c.Voices, &c.Accounts, &c.Rank, &c.Of, &c.Score,
-				&c.Terms.Reach, &c.Terms.Worth, &c.Terms.Severity, &c.Terms.Momentum, &c.Terms.Churn, &c.Terms.Boost)
-			c.Kind, c.Name = feedback.Kind(kind), brief.Clean(c.Name)
-			out[c.ID] = c
+			err := scan(&of.ID, &of.Name, &kind, &of.Voices, &of.Accounts, &of.Rank, &of.Of, &of.Score,
+				&of.Terms.Reach, &of.Terms.Worth, &of.Terms.Severity, &of.Terms.Momentum, &of.Terms.Churn, &of.Terms.Boost)
+			of.Kind, of.Name = feedback.Kind(kind), brief.Clean(of.Name)
+			c.ranked[of.ID] = of
 			return err
 		})
-	return out, err
 }
 
-// voices counts who was heard in clusters, when, and loads their accounts.
-func (s *shard) voices(ctx context.Context, ws string, clusters []string, asOf time.Time, in *brief.Input) error {
-	err := s.query(ctx, "count voices", `SELECT uniqExactIf(customer, said_at > fromUnixTimestamp64Micro(?) - INTERVAL 7 DAY),
-			uniqExactIf(customer, said_at <= fromUnixTimestamp64Micro(?) - INTERVAL 7 DAY AND said_at > fromUnixTimestamp64Micro(?) - INTERVAL 14 DAY),
-			min(said_at), max(said_at)
-		FROM assignments FINAL WHERE workspace = ? AND cluster IN ?`,
-		[]any{asOf.UnixMicro(), asOf.UnixMicro(), asOf.UnixMicro(), ws, clusters},
+func (r *reading) heads(ctx context.Context, c *company, items []string) error {
+	if len(items) == 0 {
+		return nil
+	}
+	return r.query(ctx, "load who spoke", `SELECT id, customer_name, account_name, source, url FROM items FINAL WHERE workspace = ? AND id IN ?`, []any{r.workspace, items},
 		func(scan func(...any) error) error {
-			var last, before uint64
-			err := scan(&last, &before, &in.FirstSeen, &in.LastSeen)
-			in.LastWeek, in.WeekBefore = int(last), int(before)
+			var id, source string
+			var h head
+			err := scan(&id, &h.name, &h.account, &source, &h.url)
+			h.source = feedback.Source(source)
+			c.heads[id] = h
 			return err
 		})
-	if err != nil {
-		return err
+}
+
+func (r *reading) worth(ctx context.Context, accounts []string) error {
+	if len(accounts) == 0 {
+		return nil
 	}
-	accounts := map[string]bool{}
-	err = s.query(ctx, "load voices", fmt.Sprintf(`WITH heard AS (
-			SELECT customer, argMax(account, (account != '', said_at)) AS account, argMax(item, said_at) AS item, min(said_at) AS first, max(said_at) AS said
-			FROM assignments FINAL WHERE workspace = ? AND cluster IN ? GROUP BY customer ORDER BY said DESC, customer LIMIT %d)
-		SELECT heard.customer, heard.account, heard.first, heard.said, heard.item, i.customer_name, i.account_name, i.source, i.url FROM heard
-		LEFT JOIN (SELECT id, customer_name, account_name, source, url FROM items FINAL WHERE workspace = ? AND id IN (SELECT item FROM heard)) AS i ON i.id = heard.item
-		ORDER BY heard.customer`, maxVoices), []any{ws, clusters, ws},
-		func(scan func(...any) error) error {
-			var v brief.Voice
-			var source string
-			err := scan(&v.Customer, &v.Account, &v.FirstSaid, &v.LastSaid, &v.Item, &v.Name, &v.AccountName, &source, &v.URL)
-			v.Source = feedback.Source(source)
-			in.Voices = append(in.Voices, v)
-			accounts[v.Account] = true
-			return err
-		})
-	if err != nil || len(accounts) == 0 {
-		return err
-	}
-	ids := make([]string, 0, len(accounts))
-	for id := range accounts {
-		ids = append(ids, id)
-	}
-	return s.query(ctx, "load accounts", `SELECT id, name, value, currency, plan, segment FROM accounts FINAL WHERE workspace = ? AND id IN ?`, []any{ws, ids},
+	return r.query(ctx, "load accounts", `SELECT id, name, value, currency, plan, segment FROM accounts FINAL WHERE workspace = ? AND id IN ?`, []any{r.workspace, accounts},
 		func(scan func(...any) error) error {
 			var a feedback.Account
 			err := scan(&a.ID, &a.Name, &a.Value, &a.Currency, &a.Plan, &a.Segment)
-			in.Accounts[a.ID] = a
+			r.accounts[a.ID] = a
 			return err
 		})
 }
 
-// words loads a sample of the attached clusters' signals, their items, and which parts of
-// those items are about something else.
-func (s *shard) words(ctx context.Context, ws string, clusters []string, in *brief.Input) error {
+// others reads what else the sampled signals' items say, and which clusters that is in.
+func (r *reading) others(ctx context.Context, c *company, sampled map[string]place) error {
+	if len(sampled) == 0 {
+		return nil
+	}
 	items := map[string]bool{}
-	err := s.query(ctx, "load signals", fmt.Sprintf(`WITH sampled AS (
-			SELECT signal, cluster, similarity FROM (
-				SELECT signal, cluster, similarity,
-					row_number() OVER (PARTITION BY cluster ORDER BY similarity DESC, signal) AS typical,
-					row_number() OVER (ORDER BY said_at DESC, signal) AS newest
-				FROM assignments FINAL WHERE workspace = ? AND cluster IN ?)
-			WHERE typical <= %d OR newest <= %d)
-		SELECT s.id, s.item, sampled.cluster, s.kind, s.span_start, s.span_end, s.quote, s.severity, sampled.similarity, s.customer, s.said_at, s.vector
-		FROM sampled INNER JOIN (SELECT * FROM signals FINAL WHERE workspace = ? AND id IN (SELECT signal FROM sampled)) AS s ON s.id = sampled.signal
-		ORDER BY s.id`, sampledPer, sampledNewest), []any{ws, clusters, ws},
-		func(scan func(...any) error) error {
-			var g brief.Signal
-			var kind string
-			var start, end uint32
-			var severity, similarity float32
-			err := scan(&g.ID, &g.Item, &g.Cluster, &kind, &start, &end, &g.Quote, &severity, &similarity, &g.Customer, &g.SaidAt, &g.Vector)
-			g.Kind, g.Span = feedback.Kind(kind), feedback.Span{Start: int(start), End: int(end)}
-			g.Severity, g.Similarity = float64(severity), float64(similarity)
-			in.Signals = append(in.Signals, g)
-			items[g.Item] = true
-			return err
-		})
-	if err != nil || len(items) == 0 {
-		return err
+	for _, p := range sampled {
+		items[p.item] = true
 	}
-	ids := make([]string, 0, len(items))
-	for id := range items {
-		ids = append(ids, id)
-	}
-	err = s.query(ctx, "load items", `SELECT id, text, url, source, customer_name, account_id, account_name FROM items FINAL WHERE workspace = ? AND id IN ?`, []any{ws, ids},
-		func(scan func(...any) error) error {
-			var i brief.Item
-			var source, account string
-			err := scan(&i.ID, &i.Text, &i.URL, &source, &i.Name, &account, &i.Account)
-			i.Source = feedback.Source(source)
-			in.Items[i.ID] = i
+	var all []place
+	err := r.query(ctx, "load what else the items say", `SELECT cluster, signal, item FROM assignments FINAL WHERE workspace = ? AND item IN ?`,
+		[]any{r.workspace, slices.Sorted(maps.Keys(items))}, func(scan func(...any) error) error {
+			var p place
+			err := scan(&p.cluster, &p.signal, &p.item)
+			all = append(all, p)
 			return err
 		})
 	if err != nil {
 		return err
 	}
-	named := map[string]string{}
-	for _, v := range in.Voices {
-		if account, ok := in.Accounts[v.Account]; ok {
-			named[v.Customer] = account.Name
+	if err := r.words(ctx, all); err != nil {
+		return err
+	}
+	for _, p := range all {
+		if g, ok := r.signals[p.signal]; ok {
+			c.beside[p.item] = append(c.beside[p.item], placedSpan{p.cluster, g.Span})
 		}
 	}
-	for _, g := range in.Signals {
-		if i, ok := in.Items[g.Item]; ok && named[g.Customer] != "" {
-			i.Account = named[g.Customer]
-			in.Items[g.Item] = i
-		}
-	}
-	return s.query(ctx, "load what else the items say", fmt.Sprintf(`SELECT s.item, s.span_start, s.span_end
-		FROM (SELECT id, item, span_start, span_end FROM signals FINAL WHERE workspace = ? AND item IN ?) AS s
-		INNER JOIN (SELECT signal FROM assignments FINAL WHERE workspace = ? AND item IN ? AND cluster NOT IN ?) AS a ON a.signal = s.id
-		ORDER BY s.item, s.span_start LIMIT %d`, maxForeignItems), []any{ws, ids, ws, ids, clusters},
-		func(scan func(...any) error) error {
-			var item string
-			var start, end uint32
-			err := scan(&item, &start, &end)
-			i := in.Items[item]
-			i.Foreign = append(i.Foreign, feedback.Span{Start: int(start), End: int(end)})
-			in.Items[item] = i
-			return err
+	for _, of := range c.beside {
+		slices.SortFunc(of, func(a, b placedSpan) int {
+			return cmp.Or(cmp.Compare(a.span.Start, b.span.Start), cmp.Compare(a.cluster, b.cluster))
 		})
+	}
+	return nil
+}
+
+// voices are who was heard in clusters, with the account that they named last and the item
+// they spoke in last, by customer.
+func (c *company) voices(clusters []string) []brief.Voice {
+	heard := map[string]*brief.Voice{}
+	named := map[string]time.Time{}
+	for _, id := range clusters {
+		for _, m := range c.members[id] {
+			v := heard[m.customer]
+			if v == nil {
+				v = &brief.Voice{Customer: m.customer, FirstSaid: m.saidAt}
+				heard[m.customer] = v
+			}
+			if m.saidAt.Before(v.FirstSaid) {
+				v.FirstSaid = m.saidAt
+			}
+			if v.Item == "" || m.saidAt.After(v.LastSaid) || m.saidAt.Equal(v.LastSaid) && m.item > v.Item {
+				v.LastSaid, v.Item = m.saidAt, m.item
+			}
+			if at := named[m.customer]; m.account != "" && (v.Account == "" || m.saidAt.After(at) || m.saidAt.Equal(at) && m.account > v.Account) {
+				v.Account, named[m.customer] = m.account, m.saidAt
+			}
+		}
+	}
+	out := make([]brief.Voice, 0, len(heard))
+	for _, v := range heard {
+		h := c.heads[v.Item]
+		v.Name, v.AccountName, v.Source, v.URL = h.name, h.account, h.source, h.url
+		out = append(out, *v)
+	}
+	if len(out) > maxVoices {
+		slices.SortFunc(out, func(a, b brief.Voice) int {
+			return cmp.Or(b.LastSaid.Compare(a.LastSaid), cmp.Compare(a.Customer, b.Customer))
+		})
+		out = out[:maxVoices]
+	}
+	slices.SortFunc(out, func(a, b brief.Voice) int { return cmp.Compare(a.Customer, b.Customer) })
+	return out
+}
+
+// sample are the signals of clusters that a brief is chosen from: the most typical of each,
+// and the newest of all.
+func (c *company) sample(clusters []string) []member {
+	var all, out []member
+	taken := map[string]bool{}
+	for _, id := range clusters {
+		all = append(all, c.members[id]...)
+		for _, m := range c.members[id][:min(len(c.members[id]), sampledPer)] {
+			taken[m.signal] = true
+			out = append(out, m)
+		}
+	}
+	if len(out) == len(all) {
+		return out
+	}
+	slices.SortFunc(all, func(a, b member) int {
+		return cmp.Or(b.saidAt.Compare(a.saidAt), cmp.Compare(a.signal, b.signal))
+	})
+	for _, m := range all[:min(len(all), sampledNewest)] {
+		if !taken[m.signal] {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// input is what a ticket's brief is built from.
+func (r *reading) input(t ticketRow, matches []attach.Match, c *company) brief.Input {
+	in := brief.Input{Ticket: t.Ticket, Position: r.position, AsOf: r.asOf, Now: r.Now(), Budget: r.Budget,
+		Items: map[string]brief.Item{}, Accounts: map[string]feedback.Account{}, Relevance: map[string]float64{}}
+	for _, m := range matches {
+		if m.Decision != "" {
+			in.Decisions = append(in.Decisions, m.Decision)
+		}
+		of, ok := c.ranked[m.Cluster]
+		if !ok {
+			continue
+		}
+		of.Mode, of.Match = m.Mode, m.Score
+		switch m.Mode {
+		case feedback.Automatic, feedback.Pinned:
+			in.Attached = append(in.Attached, of)
+		case feedback.Suggested:
+			in.Suggested = append(in.Suggested, of)
+		}
+	}
+	clusters := answering(matches)
+	if len(clusters) == 0 {
+		return in
+	}
+	in.Voices = c.voices(clusters)
+	r.when(clusters, c, &in)
+	named := map[string]string{} // the accounts' names by customer
+	for _, v := range in.Voices {
+		if a, ok := r.accounts[v.Account]; ok {
+			in.Accounts[a.ID], named[v.Customer] = a, a.Name
+		}
+	}
+	relevance := r.matcher.Relevant(t.at)
+	for _, m := range c.sample(clusters) {
+		g, ok := r.signals[m.signal]
+		if !ok {
+			continue
+		}
+		g.Cluster, g.Similarity = m.cluster, float64(m.similarity)
+		in.Signals = append(in.Signals, g.Signal)
+		in.Relevance[g.ID] = relevance(g.Quote, t.at.Space, g.Vector)
+		i, ok := r.items[g.Item]
+		if !ok {
+			continue
+		}
+		if _, had := in.Items[g.Item]; had && named[g.Customer] == "" {
+			continue
+		}
+		if named[g.Customer] != "" {
+			i.Account = named[g.Customer]
+		}
+		i.Foreign = nil
+		for _, o := range c.beside[g.Item] {
+			if !slices.Contains(clusters, o.cluster) {
+				i.Foreign = append(i.Foreign, o.span)
+			}
+		}
+		in.Items[g.Item] = i
+	}
+	slices.SortFunc(in.Signals, func(a, b brief.Signal) int { return cmp.Compare(a.ID, b.ID) })
+	return in
+}
+
+// when tells since when and until when clusters were spoken of, and by how many people in
+// each of the last two weeks.
+func (r *reading) when(clusters []string, c *company, in *brief.Input) {
+	week := 7 * 24 * time.Hour
+	last, before := map[string]bool{}, map[string]bool{}
+	for _, id := range clusters {
+		for _, m := range c.members[id] {
+			switch ago := r.asOf.Sub(m.saidAt); {
+			case ago < week:
+				last[m.customer] = true
+			case ago < 2*week:
+				before[m.customer] = true
+			}
+			if in.FirstSeen.IsZero() || m.saidAt.Before(in.FirstSeen) {
+				in.FirstSeen = m.saidAt
+			}
+			if m.saidAt.After(in.LastSeen) {
+				in.LastSeen = m.saidAt
+			}
+		}
+	}
+	in.LastWeek, in.WeekBefore = len(last), len(before)
 }

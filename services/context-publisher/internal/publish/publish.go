@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -64,6 +65,7 @@ type Publisher struct {
 	tickets keyed.Records[keyed.Ticket]
 	ledger  keyed.Records[keyed.Write]
 	metrics *metrics
+	recall  *recall
 }
 
 // New checks the options and opens the buckets; it starts nothing.
@@ -80,7 +82,7 @@ func New(ctx context.Context, o Options) (*Publisher, error) {
 	if o.Pause == 0 {
 		o.Pause = 2 * time.Second
 	}
-	p := &Publisher{Options: o}
+	p := &Publisher{Options: o, recall: newRecall()}
 	var err error
 	if p.tickets, err = keyed.Open[keyed.Ticket](ctx, o.Bus, bus.BucketTickets); err != nil {
 		return nil, err
@@ -98,7 +100,7 @@ func New(ctx context.Context, o Options) (*Publisher, error) {
 // delivered again.
 func (p *Publisher) Run(ctx context.Context) error {
 	return p.Bus.PerShard(ctx, "publisher", p.Holder, p.Workspaces, func(ctx context.Context, n int, _ *bus.Lease) error {
-		s := &shard{Publisher: p, index: newIndex()}
+		s := &shard{Publisher: p, index: newIndex(), claims: newClaims(), writing: newClaims()}
 		for _, ws := range p.Workspaces {
 			if feedback.Shard(ws) == n {
 				if err := s.open(ctx, ws); err != nil {
@@ -113,40 +115,45 @@ func (p *Publisher) Run(ctx context.Context) error {
 // shard is the work on one shard, in one process at a time.
 type shard struct {
 	*Publisher
-	index *index
-	locks stripes
+	index    *index
+	claims   *claims      // tickets whose context somebody refreshes
+	writing  *claims      // tickets whose block somebody writes
+	pressing atomic.Int64 // rounds under way that may hold first changes
 }
 
 // ackWait is how long the server waits for a sign of life before what a killed publisher
 // had in hand goes to its successor.
 const ackWait = 5 * time.Second
 
-// The loops of a shard. A batch of one hands each event over as it comes; several loops
-// share a durable where waiting for a vendor or the store would hold the others up.
+// How many events a shard takes at once, of each kind. What is asked of the store is asked for
+// all of them together, so that under load a round grows and not the queue; blocks wait for a
+// vendor, so several loops write them, a few at a time.
 const (
-	ticketLoops = 2
-	worldLoops  = 2
-	briefLoops  = 4
+	ticketBatch   = 64
+	worldBatch    = 256
+	decisionBatch = 64
+	briefBatch    = 8
+	briefLoops    = 4
 )
 
 func (s *shard) run(ctx context.Context, n int) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, c := range []struct {
 		durable, stream, stage string
-		loops                  int
-		handle                 func(context.Context, bus.Message) error
+		loops, batch           int
+		handle                 bus.Handler
 	}{
-		{bus.PublisherTickets, bus.Tickets, "tickets", ticketLoops, s.ticket},
-		{bus.PublisherWorlds, bus.Worlds, "worlds", worldLoops, s.world},
-		{bus.PublisherBriefs, bus.Briefs, "briefs", briefLoops, s.block},
-		{Decisions, bus.Signals, "decisions", 1, s.decision},
+		{bus.PublisherTickets, bus.Tickets, "tickets", 1, ticketBatch, s.round(s.ticketEvents)},
+		{bus.PublisherWorlds, bus.Worlds, "worlds", 1, worldBatch, s.round(s.worlds)},
+		{Decisions, bus.Signals, "decisions", 1, decisionBatch, s.round(s.decisions)},
+		{bus.PublisherBriefs, bus.Briefs, "briefs", briefLoops, briefBatch, s.blocks},
 	} {
 		for range c.loops {
 			g.Go(func() error {
 				return s.Bus.Consume(ctx, bus.Consumer{
 					Durable: fmt.Sprintf("%s-%02d", c.durable, n), Stream: c.stream,
-					Filters: []string{fmt.Sprintf("%s.%02d.*", c.stage, n)}, Batch: 1, AckWait: ackWait,
-				}, bus.Each(s.mine(c.handle)))
+					Filters: []string{fmt.Sprintf("%s.%02d.*", c.stage, n)}, Batch: c.batch, AckWait: ackWait,
+				}, c.handle)
 			})
 		}
 	}
@@ -154,18 +161,37 @@ func (s *shard) run(ctx context.Context, n int) error {
 	return g.Wait()
 }
 
-// mine leaves events of workspaces that are not configured (any more) alone.
-func (s *shard) mine(handle func(context.Context, bus.Message) error) func(context.Context, bus.Message) error {
-	return func(ctx context.Context, m bus.Message) error {
-		if !s.index.knows(m.Workspace) {
-			return nil
+// round hands a batch over, one workspace after the other; events of workspaces that are not
+// configured (any more) are left alone. Events that fail together for a reason that waiting
+// does not mend are tried one by one, so that none is the end of its neighbours.
+func (s *shard) round(take func(ctx context.Context, ws string, batch []bus.Message) error) bus.Handler {
+	return func(ctx context.Context, batch []bus.Message) []error {
+		errs := make([]error, len(batch))
+		of := map[string][]int{}
+		for i, m := range batch {
+			if s.index.knows(m.Workspace) {
+				of[m.Workspace] = append(of[m.Workspace], i)
+			}
 		}
-		return handle(ctx, m)
+		for _, ws := range slices.Sorted(maps.Keys(of)) {
+			some := make([]bus.Message, len(of[ws]))
+			for n, i := range of[ws] {
+				some[n] = batch[i]
+			}
+			err := take(ctx, ws, some)
+			alone := err != nil && len(some) > 1 && !bus.IsUnavailable(err) && ctx.Err() == nil
+			for n, i := range of[ws] {
+				if errs[i] = err; alone {
+					errs[i] = take(ctx, ws, some[n:n+1])
+				}
+			}
+		}
+		return errs
 	}
 }
 
 // gather writes what was gathered when it is due. It looks ten times per Gather, so that
-// a write is late by at most a tenth.
+// a write is late by at most a tenth, and a little more where first changes go before.
 func (s *shard) gather(ctx context.Context) error {
 	tick := time.NewTicker(max(s.Gather/10, 10*time.Millisecond))
 	defer tick.Stop()
@@ -175,10 +201,40 @@ func (s *shard) gather(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		for _, t := range s.index.due(s.Now()) {
-			if err := s.refresh(ctx, t, nil, time.Time{}, nil); err != nil && ctx.Err() == nil {
-				s.Logger.Warn("gathered changes not written; will try again", "workspace", t.workspace, "tracker", t.tracker, "error", err)
+		for ws, due := range s.index.due(s.Now()) {
+			for some := range slices.Chunk(due, atOnce) {
+				s.giveWay(ctx)
+				err := s.claimed(ctx, ws, some)
+				if err != nil && len(some) > 1 && !bus.IsUnavailable(err) {
+					err = nil
+					for _, t := range some { // one of them is the reason
+						err = errors.Join(err, s.claimed(ctx, ws, []*task{t}))
+					}
+				}
+				if err != nil && ctx.Err() == nil {
+					s.Logger.Warn("gathered changes not written; will try again", "workspace", ws, "tickets", len(some), "error", err)
+				}
 			}
+		}
+	}
+}
+
+// How long what was gathered waits at most for first changes that are under way, and how
+// often it looks.
+const (
+	longestWay = 2 * time.Second
+	glance     = 20 * time.Millisecond
+)
+
+// giveWay waits while first changes are under way.
+func (s *shard) giveWay(ctx context.Context) {
+	tick := time.NewTicker(glance)
+	defer tick.Stop()
+	for waited := time.Duration(0); s.pressing.Load() > 0 && waited < longestWay; waited += glance {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
 	}
 }

@@ -491,6 +491,48 @@ func TestAClusterThatComesLaterFindsItsTicket(t *testing.T) {
 	}
 }
 
+// A large cluster's typical quotes are not all that is said in it.
+func TestOneOfManyVoicesThatNamesATicketAttachesItsCluster(t *testing.T) {
+	t.Parallel()
+	x := setUp(t)
+	for _, key := range []string{"PROJ-1", "PROJ-2"} {
+		x.jira.AddIssue(vendortest.JiraIssue{Key: key, Summary: "Rotate the certificates", Status: "To Do", Category: "new"})
+	}
+	var many []worldtest.Saying
+	for n := range 20 {
+		many = append(many, worldtest.Saying{Cluster: "clu_exports", Customer: fmt.Sprint("Customer ", n), At: said, Text: fmt.Sprintf("CSV export stops half way, %d rows in.", n)})
+	}
+	many[7].Text += " Is that PROJ-2?" // before the ticket is there
+	x.Say(t, many...)
+	x.start()
+	for n, key := range []string{"PROJ-1", "PROJ-2"} {
+		x.ticket(t, event.TicketCreated, feedback.Ticket{Key: key, Title: "Rotate the certificates", Status: "To Do", Category: feedback.Open, Version: int64(n + 1)})
+		x.revised(t)
+	}
+	x.quiet(t)
+	attached := func(key string, want int) {
+		t.Helper()
+		detail, err := x.read.Ticket(t.Context(), "acme", feedback.Jira, key)
+		if err != nil || len(detail.Attachments) != want || len(x.own(key)) != want {
+			t.Errorf("%s has %d blocks and attachments %+v (%v), want %d", key, len(x.own(key)), detail.Attachments, err, want)
+		}
+	}
+	attached("PROJ-1", 0)
+	attached("PROJ-2", 1)
+
+	x.Say(t, worldtest.Saying{Cluster: "clu_exports", Customer: "Ingrid Solvang", At: said.Add(time.Hour), Text: "Wondering whether PROJ-1 is about me."})
+	x.revised(t)
+	x.quiet(t)
+	attached("PROJ-1", 1)
+
+	// It stays when the next voice, which names nothing, has the context built again.
+	x.clock.forward(time.Minute)
+	x.Say(t, worldtest.Saying{Cluster: "clu_exports", Customer: "Dario Venn", At: said.Add(2 * time.Hour), Text: "CSV export stops half way for me too, on Linux."})
+	x.revised(t)
+	x.quiet(t)
+	attached("PROJ-1", 1)
+}
+
 func TestATrackerThatFailsDelaysAndNeverLosesOrDoubles(t *testing.T) {
 	t.Parallel()
 	x := setUp(t)

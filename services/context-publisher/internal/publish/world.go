@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -11,134 +12,218 @@ import (
 	"github.com/throughline-dev/throughline/pkg/feedback"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/attach"
 	"github.com/throughline-dev/throughline/services/context-publisher/internal/keyed"
-	"github.com/throughline-dev/throughline/services/context-publisher/internal/query"
 )
 
 // nearTickets is how many of the open tickets nearest to a changed cluster are scored, by
 // meaning and by words each.
 const nearTickets = 20
 
-// world takes one change of clusters: the tickets they are attached to, and the open
-// tickets they now match, are refreshed, at once or with what else is gathered.
-func (s *shard) world(ctx context.Context, m bus.Message) error {
-	in, err := event.Payload[event.World](m.Envelope)
-	if err != nil {
-		return bus.Permanent(err)
+// cause is the delivery that a change answers to: when it was accepted, and where in its
+// trace it stands.
+type cause struct {
+	acceptedAt time.Time
+	mark       string
+}
+
+// earliest is the one that was accepted first, of those that answer to a delivery.
+func (c cause) earliest(other cause) cause {
+	if c.acceptedAt.IsZero() || !other.acceptedAt.IsZero() && other.acceptedAt.Before(c.acceptedAt) {
+		return other
 	}
-	clusters := slices.Clone(in.Clusters)
-	for _, p := range slices.Concat(in.Merged, in.Split) {
-		clusters = append(clusters, p.From, p.To)
+	return c
+}
+
+// worlds takes changes of clusters: the tickets they are attached to, and the open tickets
+// that they now match or that their words name, are refreshed, at once or with what else is
+// gathered.
+func (s *shard) worlds(ctx context.Context, ws string, batch []bus.Message) error {
+	s.pressing.Add(1)
+	defer s.pressing.Add(-1)
+	clusters, inputs := map[string]cause{}, map[uint64]cause{}
+	for _, m := range batch {
+		in, err := event.Payload[event.World](m.Envelope)
+		if err != nil {
+			return bus.Permanent(err)
+		}
+		c := cause{in.Origin.AcceptedAt, bus.Mark(m.Trace.Within(ctx))}
+		inputs[in.Position] = c
+		ids := in.Clusters
+		for _, p := range slices.Concat(in.Merged, in.Split) {
+			ids = append(ids, p.From, p.To)
+		}
+		for _, id := range ids {
+			clusters[id] = clusters[id].earliest(c)
+		}
 	}
-	slices.Sort(clusters)
-	clusters = slices.Compact(clusters)
 	if len(clusters) == 0 {
 		return nil
 	}
-	tickets, err := s.concerned(ctx, m.Workspace, clusters, in.Position)
+	r, err := s.reading(ctx, ws)
 	if err != nil {
 		return err
 	}
-	for a, also := range tickets {
-		if err := s.touch(ctx, a, also, in.Origin.AcceptedAt); err != nil {
+	tasks, err := s.concerned(ctx, r, clusters, inputs)
+	if err != nil {
+		return err
+	}
+	return s.touch(ctx, r, tasks)
+}
+
+// concerned tells the tickets whose context a change of clusters may change: those they
+// are attached to in any mode, and open tickets that they refer to or match.
+func (s *shard) concerned(ctx context.Context, r *reading, clusters map[string]cause, inputs map[uint64]cause) ([]*task, error) {
+	tasks := map[address]*task{}
+	add := func(a address, cluster string, c cause) *task {
+		t := tasks[a]
+		if t == nil {
+			t = &task{address: a}
+			tasks[a] = t
+		}
+		t.also = append(t.also, cluster)
+		first := cause{t.acceptedAt, t.mark}.earliest(c)
+		t.acceptedAt, t.mark = first.acceptedAt, first.mark
+		return t
+	}
+	ids := slices.Sorted(maps.Keys(clusters))
+	err := s.query(ctx, "find tickets of clusters", `SELECT tracker, ticket, cluster FROM attachments FINAL
+		WHERE workspace = ? AND cluster IN ? AND mode != 'rejected'`, []any{r.workspace, ids}, func(scan func(...any) error) error {
+		var tracker, key, cluster string
+		err := scan(&tracker, &key, &cluster)
+		add(address{r.workspace, feedback.Tracker(tracker), key}, cluster, clusters[cluster])
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	fresh, err := r.candidates(ctx, ids, slices.Min(slices.Collect(maps.Keys(inputs))))
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range fresh {
+		g, said := r.signals[p.signal]
+		item, whole := r.items[p.item]
+		if !said || !whole {
+			continue
+		}
+		for _, a := range s.index.named(r.workspace, g.Quote, item.Text) {
+			c, ok := inputs[p.position]
+			if !ok {
+				c = clusters[p.cluster]
+			}
+			t := add(a, p.cluster, c)
+			t.named = append(t.named, p.signal)
+		}
+	}
+	for _, id := range ids {
+		c, ok := r.candidate(id, fresh)
+		if !ok {
+			continue
+		}
+		near := s.index.holding(r.workspace, id)
+		near = append(near, s.index.nearest(r.workspace, c, nearTickets)...)
+		for _, t := range r.matcher.Board.Rank(c, nearTickets) {
+			near = append(near, t.Ticket)
+		}
+		near = slices.DeleteFunc(near, func(t attach.Ticket) bool {
+			known := tasks[address{r.workspace, t.Tracker, t.Key}]
+			return known != nil && slices.Contains(known.also, id)
+		})
+		for _, t := range r.matcher.Fits(c, near) {
+			add(address{r.workspace, t.Tracker, t.Key}, id, clusters[id])
+		}
+	}
+	return slices.Collect(maps.Values(tasks)), nil
+}
+
+// touch refreshes tickets whose clusters changed. The first change after a quiet Gather
+// is written at once; what follows is gathered: the ticket's state says when it is due and
+// which clusters to look at, so that the event can be settled and a restart loses nothing.
+//
+// Everything is looked at while nobody else works on the ticket: a write that was under way
+// when this change came may not have seen it, so the change waits for it and then gets a due
+// time.
+func (s *shard) touch(ctx context.Context, r *reading, tasks []*task) error {
+	for some := range slices.Chunk(tasks, atOnce) {
+		if err := s.touchSome(ctx, r, some); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// concerned tells the tickets whose context a change of clusters may change: those they
-// are attached to in any mode, and open tickets that they refer to or match, each with the
-// clusters that brought it here.
-func (s *shard) concerned(ctx context.Context, ws string, clusters []string, position uint64) (map[address][]string, error) {
-	out := map[address][]string{}
-	rows, err := s.Store.Conn().Query(ctx, `SELECT tracker, ticket, cluster FROM attachments FINAL
-		WHERE workspace = ? AND cluster IN ? AND mode != 'rejected' ORDER BY tracker, ticket, cluster`, ws, clusters)
-	if err != nil {
-		return nil, query.Failed("find tickets of clusters", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var tracker, key, cluster string
-		if err := rows.Scan(&tracker, &key, &cluster); err != nil {
-			return nil, query.Failed("find tickets of clusters", err)
-		}
-		a := address{ws, feedback.Tracker(tracker), key}
-		out[a] = append(out[a], cluster)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, query.Failed("find tickets of clusters", err)
-	}
-	candidates, err := s.candidates(ctx, ws, clusters, nil)
-	if err != nil {
-		return nil, err
-	}
-	matcher, err := s.matcher(ctx, ws, position)
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range candidates {
-		for _, a := range s.index.referring(ws, c) {
-			out[a] = union(out[a], []string{c.Cluster})
-		}
-		near := s.index.nearest(ws, c, nearTickets)
-		for _, r := range matcher.Board.Rank(c, nearTickets) {
-			near = append(near, address{ws, r.Ticket.Tracker, r.Ticket.Key})
-		}
-		for _, a := range near {
-			t, ok := s.index.ticket(a)
-			if ok && out[a] == nil && len(matcher.Match(t, []attach.Candidate{c}, nil)) > 0 {
-				out[a] = []string{c.Cluster}
-			}
-		}
-	}
-	return out, nil
-}
+// atOnce is how many tickets are refreshed at once at most.
+const atOnce = 128
 
-// touch refreshes a ticket whose clusters changed. The first change after a quiet Gather
-// is written at once; what follows is gathered: the ticket's state says when it is due and
-// which clusters to look at, so that the event can be settled and a restart loses nothing.
-//
-// Everything is looked at under the ticket's lock: a write that was under way when this
-// change came may not have seen it, so the change waits for it and then gets a due time.
-func (s *shard) touch(ctx context.Context, a address, clusters []string, acceptedAt time.Time) error {
-	defer s.locks.lock(a)()
-	key := keyed.TicketKey(a.workspace, a.tracker, a.key)
-	for {
-		st, revision, err := s.tickets.Get(ctx, key)
-		if err != nil || revision == 0 || st.Closed {
+func (s *shard) touchSome(ctx context.Context, r *reading, tasks []*task) error {
+	addresses := make([]address, len(tasks))
+	for n, t := range tasks {
+		addresses[n] = t.address
+	}
+	defer s.claims.take(addresses...)()
+	var now []*task
+	for _, t := range tasks {
+		gathered, err := s.gathered(ctx, t)
+		if err != nil {
 			return err
 		}
-		if st.Due.IsZero() && s.Now().Sub(st.WroteAt) >= s.Gather {
-			return s.refreshLocked(ctx, a, clusters, acceptedAt, nil)
+		if !gathered {
+			now = append(now, t)
 		}
-		s.metrics.briefs.WithLabelValues("gathered").Inc()
-		next := st
-		next.Also = union(st.Also, clusters)
+	}
+	return s.refresh(ctx, r, now)
+}
+
+// gathered puts a task off where the ticket was written a moment ago, and reports whether it
+// is seen to.
+func (s *shard) gathered(ctx context.Context, t *task) (bool, error) {
+	key := keyed.TicketKey(t.workspace, t.tracker, t.key)
+	st, known := s.index.state(t.address)
+	for {
+		if !known {
+			var err error
+			if st.Ticket, st.revision, err = s.tickets.Get(ctx, key); err != nil {
+				return false, err
+			}
+		}
+		if st.revision == 0 || st.Closed {
+			return true, nil
+		}
+		if st.Due.IsZero() && s.Now().Sub(st.WroteAt) >= s.Gather {
+			return false, nil
+		}
+		next := st.Ticket
+		next.Also, next.Named = union(st.Also, t.also), newest(st.Named, t.named)
 		if next.Due.IsZero() {
 			next.Due = st.WroteAt.Add(s.Gather)
 		}
 		if next.AcceptedAt.IsZero() {
-			next.AcceptedAt = acceptedAt
+			next.AcceptedAt = t.acceptedAt
 		}
 		if next.Mark == "" {
-			next.Mark = bus.Mark(ctx)
+			next.Mark = t.mark
 		}
-		if len(next.Also) == len(st.Also) && next.Due.Equal(st.Due) && next.AcceptedAt.Equal(st.AcceptedAt) {
-			return nil
+		if !slices.Equal(next.Also, st.Also) || !slices.Equal(next.Named, st.Named) || !next.Due.Equal(st.Due) || !next.AcceptedAt.Equal(st.AcceptedAt) {
+			revision, err := s.tickets.Put(ctx, key, next, st.revision)
+			if errors.Is(err, keyed.ErrConflict) {
+				known = false
+				continue
+			}
+			if err != nil {
+				return false, err
+			}
+			s.index.note(t.address, state{next, revision})
 		}
-		if _, err := s.tickets.Put(ctx, key, next, revision); errors.Is(err, keyed.ErrConflict) {
-			continue
-		} else if err != nil {
-			return err
-		}
-		s.index.note(a, next)
-		return nil
+		s.metrics.briefs.WithLabelValues("gathered").Inc()
+		return true, nil
 	}
 }
 
 // maxAlso bounds how many clusters a ticket's state gathers: those beyond are found by
-// their meaning, like all others.
-const maxAlso = 100
+// their meaning, like all others. maxNamed bounds the signals that name it: the newest.
+const (
+	maxAlso  = 100
+	maxNamed = 20
+)
 
 func union(a, b []string) []string {
 	out := slices.Concat(a, b)
@@ -147,16 +232,54 @@ func union(a, b []string) []string {
 	return out[:min(len(out), maxAlso)]
 }
 
-// decision follows a pin or a rejection, or one taken back: the brief is built again at
-// once. Every other decision is the clusterer's, whose changes come as worlds.
-func (s *shard) decision(ctx context.Context, m bus.Message) error {
-	in, err := event.Payload[event.Decision](m.Envelope)
-	if err != nil {
-		return bus.Permanent(err)
+// newest appends what is not there yet, and keeps the last maxNamed.
+func newest(there, more []string) []string {
+	out := slices.Clone(there)
+	for _, id := range more {
+		if !slices.Contains(out, id) {
+			out = append(out, id)
+		}
 	}
-	d := in.Decision
-	if d.Ticket == "" || d.Tracker == "" {
+	return out[max(0, len(out)-maxNamed):]
+}
+
+// decisions follows pins and rejections, and those taken back: the brief is built again at
+// once. Every other decision is the clusterer's, whose changes come as worlds.
+func (s *shard) decisions(ctx context.Context, ws string, batch []bus.Message) error {
+	var tasks []*task
+	for _, m := range batch {
+		in, err := event.Payload[event.Decision](m.Envelope)
+		if err != nil {
+			return bus.Permanent(err)
+		}
+		a := address{ws, in.Decision.Tracker, in.Decision.Ticket}
+		if a.key != "" && a.tracker != "" && !slices.ContainsFunc(tasks, func(t *task) bool { return t.address == a }) {
+			tasks = append(tasks, &task{address: a, mark: bus.Mark(m.Trace.Within(ctx))})
+		}
+	}
+	if len(tasks) == 0 {
 		return nil
 	}
-	return s.refresh(ctx, address{m.Workspace, d.Tracker, d.Ticket}, nil, time.Time{}, nil)
+	return s.claimed(ctx, ws, tasks)
+}
+
+// claimed refreshes tickets while nobody else works on them.
+func (s *shard) claimed(ctx context.Context, ws string, tasks []*task) error {
+	r, err := s.reading(ctx, ws)
+	if err != nil {
+		return err
+	}
+	for some := range slices.Chunk(tasks, atOnce) {
+		addresses := make([]address, len(some))
+		for n, t := range some {
+			addresses[n] = t.address
+		}
+		release := s.claims.take(addresses...)
+		err := s.refresh(ctx, r, some)
+		release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

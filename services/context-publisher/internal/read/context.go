@@ -69,7 +69,7 @@ func (r *Reader) Context(ctx context.Context, ws string, tracker feedback.Tracke
 	if len(briefs) == 0 || briefs[0].Revision != head.Revision {
 		return TicketContext{}, ErrNotFound
 	}
-	gone, err := withdrawn(ctx, r.db, ws, briefs...)
+	gone, err := Withdrawn(ctx, r.db, ws, briefs...)
 	if err != nil {
 		return TicketContext{}, err
 	}

@@ -199,14 +199,9 @@ func (r *Reader) stored(ctx context.Context, ws string, tracker feedback.Tracker
 	return b, nil
 }
 
-// Withdrawn tells which of a brief's quotes no longer exist. An item that was edited keeps
+// Withdrawn tells which of some briefs' quotes no longer exist. An item that was edited keeps
 // its other signals, so both items and signals are asked for.
-func Withdrawn(ctx context.Context, db *store.DB, ws string, b brief.Brief) (func(brief.Quote) bool, error) {
-	return withdrawn(ctx, db, ws, b)
-}
-
-// withdrawn is Withdrawn for several briefs at once.
-func withdrawn(ctx context.Context, db *store.DB, ws string, briefs ...brief.Brief) (func(brief.Quote) bool, error) {
+func Withdrawn(ctx context.Context, db *store.DB, ws string, briefs ...brief.Brief) (func(brief.Quote) bool, error) {
 	var items, signals []string
 	for _, b := range briefs {
 		i, s := brief.Sources(b)

@@ -26,7 +26,7 @@ const (
 	MaxLargeBody = 5 << 19 // 2.5 MB: what fits a 4 MB message once it is encoded
 )
 
-// Options is what New needs. All of it is required but for the limits.
+// Options is what New needs. All of it is required but for the transport and the limits.
 type Options struct {
 	Workspaces []config.Workspace
 	Keyring    *access.Keyring
@@ -36,9 +36,10 @@ type Options struct {
 	Metrics    *Metrics
 	Logger     *slog.Logger
 	Now        func() time.Time
-	InFlight   int   // webhooks worked on at a time; 0 means DefaultInFlight
-	MaxBody    int64 // bytes of one webhook; 0 means DefaultMaxBody, and MaxLargeBody for github and email
-	MaxMessage int64 // bytes that the event log takes as one message; 0 means no limit
+	Transport  http.RoundTripper // to where a delivery says its certificate is; nil means http.DefaultTransport
+	InFlight   int               // webhooks worked on at a time; 0 means DefaultInFlight
+	MaxBody    int64             // bytes of one webhook; 0 means DefaultMaxBody, and MaxLargeBody for github and email
+	MaxMessage int64             // bytes that the event log takes as one message; 0 means no limit
 }
 
 // Intake serves the routes of this package. It is safe for concurrent use.
@@ -53,6 +54,7 @@ type Intake struct {
 	log       *slog.Logger
 	now       func() time.Time
 	slots     chan struct{}
+	room      room
 	maxPart   int // bytes of one delivery of our own API
 }
 
@@ -75,7 +77,7 @@ func New(o Options) (*Intake, error) {
 				errs = append(errs, fmt.Errorf("connection %s: %w", c.ID, err))
 				continue
 			}
-			v.CertificatesFrom(certificate)
+			v.CertificatesFrom(func(address string) ([]byte, error) { return certificate(o.Transport, address) })
 			limit := o.MaxBody
 			if limit <= 0 {
 				limit = DefaultMaxBody
@@ -91,8 +93,8 @@ func New(o Options) (*Intake, error) {
 }
 
 // certificate gets a public certificate; who asks has checked whose address it is.
-func certificate(address string) ([]byte, error) {
-	client := &http.Client{Timeout: 2 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error {
+func certificate(transport http.RoundTripper, address string) ([]byte, error) {
+	client := &http.Client{Timeout: 2 * time.Second, Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse // nobody has checked where that leads
 	}}
 	res, err := client.Get(address)

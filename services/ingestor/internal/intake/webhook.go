@@ -3,12 +3,12 @@ package intake
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"math"
 	"mime"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/throughline-dev/throughline/pkg/config"
 	"github.com/throughline-dev/throughline/pkg/event"
@@ -52,24 +52,34 @@ func (in *Intake) webhook(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		in.metrics.seconds.WithLabelValues(e.connection.Type).Observe(in.now().Sub(start).Seconds())
 	}()
-	select {
-	case in.slots <- struct{}{}:
-		defer func() { <-in.slots }()
-	default:
-		in.metrics.deliveries.WithLabelValues(e.connection.Type, "failed").Inc()
-		busy(w, "too many deliveries are in flight", "send it again")
+	if len(in.slots) == cap(in.slots) {
+		in.turnAway(w, e)
 		return
 	}
-	in.receive(w, r, e)
-}
-
-// receive reads, verifies, looks at and stores one delivery, in that order.
-func (in *Intake) receive(w http.ResponseWriter, r *http.Request, e *endpoint) {
-	body, no := e.body(w, r)
+	// No slot is held while a body comes in: slow senders would hold all of them.
+	body, no := in.body(w, r, e)
 	if no != nil {
 		in.refuse(w, e, no)
 		return
 	}
+	select {
+	case in.slots <- struct{}{}:
+		defer func() { <-in.slots }()
+	default:
+		in.turnAway(w, e)
+		return
+	}
+	in.receive(w, r, e, body)
+}
+
+// turnAway answers a delivery for which there is no room now.
+func (in *Intake) turnAway(w http.ResponseWriter, e *endpoint) {
+	in.metrics.deliveries.WithLabelValues(e.connection.Type, "failed").Inc()
+	busy(w, "too many deliveries are in flight", "send it again")
+}
+
+// receive verifies, looks at and stores one delivery, in that order.
+func (in *Intake) receive(w http.ResponseWriter, r *http.Request, e *endpoint, body []byte) {
 	if err := e.verifier.Verify(r.Header.Get, body); err != nil {
 		in.refuse(w, e, &refusal{http.StatusUnauthorized, signatureReason(err), "the signature is not valid", ""})
 		return
@@ -120,12 +130,15 @@ func (in *Intake) refuse(w http.ResponseWriter, e *endpoint, no *refusal) {
 	}
 	in.metrics.refused.WithLabelValues(kind, no.reason).Inc()
 	in.metrics.deliveries.WithLabelValues(kind, "refused").Inc()
+	if no.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
 	problem.Write(w, no.status, no.title, no.detail)
 }
 
-// body reads at most the limit. What is not plain JSON or a form, or is compressed, is
-// refused before a byte of it is read.
-func (e *endpoint) body(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
+// body reads at most the limit, within bodyWithin. What is not plain JSON or a form, or is
+// compressed, is refused before a byte of it is read.
+func (in *Intake) body(w http.ResponseWriter, r *http.Request, e *endpoint) ([]byte, *refusal) {
 	large := &refusal{http.StatusRequestEntityTooLarge, "too large", "the body is too large", ""}
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
 		return nil, &refusal{http.StatusUnsupportedMediaType, "media type", "compressed bodies are not taken", ""}
@@ -136,9 +149,13 @@ func (e *endpoint) body(w http.ResponseWriter, r *http.Request) ([]byte, *refusa
 	if r.ContentLength > e.limit {
 		return nil, large
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, e.limit))
+	// A writer without a connection has no deadline, and nobody who is slow.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWithin))
+	body, err := in.room.read(http.MaxBytesReader(w, r.Body, e.limit))
 	var tooLarge *http.MaxBytesError
 	switch {
+	case errors.Is(err, errNoRoom):
+		return nil, &refusal{http.StatusServiceUnavailable, "no room", "too much is being sent at once", "send it again"}
 	case errors.As(err, &tooLarge):
 		return nil, large
 	case err != nil:

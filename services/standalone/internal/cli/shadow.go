@@ -93,7 +93,10 @@ func (f shadowFlags) shadow(ctx context.Context, s *Streams, asJSON bool) error 
 // reading opens the store as it is, without bringing its tables up to date: that of the
 // configuration, the embedded one, or the embedded one of a Throughline that runs.
 func reading(ctx context.Context, c config.Config, log *slog.Logger) (*store.DB, func(), error) {
-	o := process.StoreOptions(c.ClickHouse)
+	o, err := process.StoreOptions(c.ClickHouse)
+	if err != nil {
+		return nil, nil, err
+	}
 	stop := func() {}
 	if c.ClickHouse.Mode == "embedded" {
 		dir := filepath.Join(c.Data, "clickhouse")

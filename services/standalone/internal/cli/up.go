@@ -37,16 +37,20 @@ func banner(w io.Writer, c config.Config, addr string, p *process.Process) {
 	if durability == "" {
 		durability = "a power cut loses acknowledged deliveries"
 	}
+	base := "http://" + addr
+	if c.TLS.Certificate != "" {
+		base = "https://" + addr
+	}
 	fmt.Fprintf(w, "Throughline %s\n", process.Version)
-	fmt.Fprintf(w, "  page, API   http://%s/   http://%s/v1\n", addr, addr)
-	fmt.Fprintf(w, "  MCP         http://%s/mcp\n", addr)
+	fmt.Fprintf(w, "  page, API   %s/   %s/v1\n", base, base)
+	fmt.Fprintf(w, "  MCP         %s/mcp\n", base)
 	fmt.Fprintf(w, "  durability  %s: %s\n", p.Connections.Syncer.Mode(), durability)
 	if len(c.Workspaces) == 0 {
 		fmt.Fprintln(w, "\nNo workspace is configured yet. Write a throughline.yaml (see README, \"Configuration\") or try `throughline demo`.")
 	}
 	for _, ws := range c.Workspaces {
 		for _, k := range ws.Connections {
-			fmt.Fprintf(w, "  %-10s  POST http://%s/webhooks/%s\n", k.Type, addr, k.ID)
+			fmt.Fprintf(w, "  %-10s  POST %s/webhooks/%s\n", k.Type, base, k.ID)
 		}
 	}
 }

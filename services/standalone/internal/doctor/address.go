@@ -29,6 +29,9 @@ func (d *Doctor) address(ctx context.Context) {
 		return
 	}
 	here := "http://" + d.config.Listen
+	if d.config.TLS.Certificate != "" {
+		here = d.config.PublicURL // its certificate is for that name
+	}
 	res, asked := d.get(ctx, here+"/readyz")
 	if asked != nil {
 		d.add("address", "", fmt.Errorf("%s cannot be listened on: %w", d.config.Listen, err),

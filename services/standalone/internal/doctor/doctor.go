@@ -228,7 +228,11 @@ func (d *Doctor) store(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	db, err := store.Open(ctx, process.StoreOptions(d.config.ClickHouse))
+	var db *store.DB
+	o, err := process.StoreOptions(d.config.ClickHouse)
+	if err == nil {
+		db, err = store.Open(ctx, o)
+	}
 	if err != nil {
 		d.add("store", "", err, "start ClickHouse, and check clickhouse.addr, user, password and what is between")
 		return

@@ -347,6 +347,9 @@ func (w *Workspace) Decide(_ context.Context, d feedback.Decision) (feedback.Dec
 			return known, nil
 		}
 	}
+	if d.Cluster != "" && !slices.ContainsFunc(w.clusters, func(c read.Cluster) bool { return c.ID == d.Cluster }) {
+		return feedback.Decision{}, api.ErrNotFound
+	}
 	w.decisions = append(w.decisions, d)
 	return d, nil
 }
