@@ -15,6 +15,9 @@ ITEMS := 5000
 BURST := 50000
 MINUTES := 30
 
+# The end-to-end tests that begin the shape they are told to.
+SCRIPTS := TestPeopleNotMessages|TestTheFirstChange|TestAgentsAndHostileWords|TestThePageInABrowser
+
 # Every target with a description is a name, not a file.
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' $(MAKEFILE_LIST))
 
@@ -145,6 +148,14 @@ soak: install build ## twenty thousand webhooks, shuffled and doubled, through t
 
 kill: install ## kill the clusterer a hundred times under load (minutes)
 	go test -timeout 30m -run TestKilledAtAnyMoment ./services/clusterer -args -kills 100
+
+topologies: test-tools build ## the end-to-end scripts against each shape: one process, four, and replicas of which one of each is killed (many minutes)
+	go test ./services/standalone/e2e -run TestEveryShapeDoesTheSame -count 1 -v -timeout 20m
+	@for shape in all-in-one four-services replicas; do echo "$$shape"; \
+		go test ./services/standalone/e2e -run '$(SCRIPTS)' -parallel 1 -count 1 -v -timeout 30m -shape $$shape || exit 1; done
+
+bench-handover: install ## how long a workspace has no clusterer when its own is stopped and when it is killed
+	go test ./services/clusterer -run '^$$' -bench HandOver -benchtime 5x
 
 storm: install ## 1,000 ticket moves, one tracker call in three failing, the publisher killed ten times (minutes)
 	go test -timeout 30m -run TestAStormOfMoves -v ./services/context-publisher/internal/publish -args -moves 1000 -kills 10

@@ -1,7 +1,9 @@
 package bus
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -84,9 +86,30 @@ func (b *Bus) Syncer() Syncer { return b.sync }
 // SessionAge is how long the bucket sessions keeps an entry: no session lasts longer.
 const SessionAge = 7 * 24 * time.Hour
 
+// electionWait is how long Ensure waits for servers that have not agreed on a leader yet.
+const electionWait = time.Minute
+
 // Ensure creates or updates every stream and bucket of the topology. It is safe to
-// run by every service at every start.
+// run by every service at every start. Servers that have just started, and that lost
+// one of theirs, need some seconds to agree on who leads them: it waits for them.
 func (b *Bus) Ensure(ctx context.Context) error {
+	for begun := time.Now(); ; {
+		err := b.ensure(ctx)
+		if err == nil || ctx.Err() != nil || !leaderless(err) || time.Since(begun) > electionWait {
+			return err
+		}
+		b.log.Warn("the event log is not ready; will try again", "error", err)
+		pause(ctx, time.Second)
+	}
+}
+
+// leaderless reports whether an error says that nobody leads, or that nobody answered.
+func leaderless(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) || errors.As(err, &api) && api.Code == 503
+}
+
+func (b *Bus) ensure(ctx context.Context) error {
 	for _, s := range Topology {
 		cfg := jetstream.StreamConfig{
 			Name: s.Name, Subjects: s.Subjects, Description: s.Holds,
@@ -161,12 +184,25 @@ func (b *Bus) PublishFenced(ctx context.Context, subject string, e event.Envelop
 	ack, err := b.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(last))
 	var api *jetstream.APIError
 	if errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
-		return 0, fmt.Errorf("publish %s: %w", e.Type, ErrFenced)
+		return b.published(ctx, subject, msg.Data, e.Type)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("publish %s: %w", e.Type, Unavailable(err))
 	}
 	return ack.Sequence, nil
+}
+
+// published says of an event that was refused whether it is there already, as it is: stored
+// before, with an answer that got lost when the broker changed its leader.
+func (b *Bus) published(ctx context.Context, subject string, body []byte, t event.Type) (uint64, error) {
+	newest, sequence, err := b.last(ctx, streamOf(subject), subject)
+	if err != nil {
+		return 0, fmt.Errorf("publish %s: %w", t, err)
+	}
+	if !bytes.Equal(newest, body) {
+		return 0, fmt.Errorf("publish %s: %w", t, ErrFenced)
+	}
+	return sequence, nil
 }
 
 // ErrFenced is returned when a newer owner has written since.
@@ -210,18 +246,50 @@ func (b *Bus) PublishAll(ctx context.Context, out []Outgoing) error {
 // LastSequence returns the sequence of the newest message on a subject, 0 if there
 // is none.
 func (b *Bus) LastSequence(ctx context.Context, stream, subject string) (uint64, error) {
-	s, err := b.js.Stream(ctx, stream)
+	_, sequence, err := b.last(ctx, stream, subject)
+	return sequence, err
+}
+
+// Last returns the newest event on a subject with its sequence, which is 0 if there is none.
+func (b *Bus) Last(ctx context.Context, stream, subject string) (event.Envelope, uint64, error) {
+	body, sequence, err := b.last(ctx, stream, subject)
+	if err != nil || sequence == 0 {
+		return event.Envelope{}, 0, err
+	}
+	e, err := event.Decode(body)
+	return e, sequence, err
+}
+
+// last asks the stream's leader. A direct get may be answered by a server that has not heard
+// of the newest message yet.
+func (b *Bus) last(ctx context.Context, stream, subject string) (body []byte, sequence uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	ask, err := json.Marshal(map[string]string{"last_by_subj": subject})
 	if err != nil {
-		return 0, fmt.Errorf("open stream %s: %w", stream, Unavailable(err))
+		return nil, 0, err
 	}
-	m, err := s.GetLastMsgForSubject(ctx, subject)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return 0, nil
-	}
+	answer, err := b.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, ask)
 	if err != nil {
-		return 0, fmt.Errorf("read last message: %w", Unavailable(err))
+		return nil, 0, fmt.Errorf("read last message: %w", Unavailable(err))
 	}
-	return m.Sequence, nil
+	var got struct {
+		Message struct {
+			Sequence uint64 `json:"seq"`
+			Data     []byte `json:"data"`
+		} `json:"message"`
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(answer.Data, &got); err != nil {
+		return nil, 0, fmt.Errorf("read last message: %w", err)
+	}
+	if got.Error != nil && got.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound {
+		return nil, 0, nil
+	}
+	if got.Error != nil {
+		return nil, 0, fmt.Errorf("read last message: %w", Unavailable(got.Error))
+	}
+	return got.Message.Data, got.Message.Sequence, nil
 }
 
 func message(ctx context.Context, subject string, e event.Envelope) (*nats.Msg, error) {

@@ -284,6 +284,14 @@ func TestFencedPublishRefusesAnEarlierOwner(t *testing.T) {
 	if _, err := b.PublishFenced(t.Context(), subject, world("3"), last); !errors.Is(err, bus.ErrFenced) {
 		t.Errorf("got %v", err)
 	}
+	// What is there as it is was stored by this owner, who was not told.
+	unheard, err := b.LastSequence(t.Context(), bus.Worlds, subject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := b.PublishFenced(t.Context(), subject, world("2"), last); err != nil || got != unheard {
+		t.Errorf("got %d, %v", got, err)
+	}
 }
 
 func TestLeaseHasOneHolderAndItsEpochGrows(t *testing.T) {

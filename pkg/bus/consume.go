@@ -99,15 +99,15 @@ func (b *Bus) Consume(ctx context.Context, c Consumer, handle Handler) error {
 	}
 	cons, err := b.durable(ctx, c)
 	if err != nil {
-		return err
+		return unless(ctx, err)
 	}
 	l := &loop{bus: b, Consumer: c, handle: handle, worked: slice}
 	b.metrics.expect(c.Durable)
 	for ctx.Err() == nil {
 		batch, err := l.fetch(ctx, cons)
 		if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) {
-			if cons, err = b.durable(ctx, c); err != nil && ctx.Err() == nil {
-				return err
+			if cons, err = b.durable(ctx, c); err != nil {
+				return unless(ctx, err)
 			}
 			continue
 		}
@@ -156,10 +156,31 @@ func (l *loop) giveWay(ctx context.Context, batch []pending) {
 	l.worked = 0
 }
 
-// durable creates or updates the consumer. An ordered one is deleted and made again
+// unless drops an error that comes of ctx having ended.
+func unless(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// durable opens the consumer, for as long as it takes servers of a cluster to agree on who
+// leads them.
+func (b *Bus) durable(ctx context.Context, c Consumer) (jetstream.Consumer, error) {
+	for {
+		cons, err := b.open(ctx, c)
+		if err == nil || ctx.Err() != nil || !leaderless(err) {
+			return cons, err
+		}
+		b.log.Warn("durable not opened; will try again", "durable", c.Durable, "error", err)
+		pause(ctx, time.Second)
+	}
+}
+
+// open creates or updates the consumer. An ordered one is deleted and made again
 // at its acknowledgement floor: JetStream would otherwise hand out new messages
 // before the ones that a dead process had taken.
-func (b *Bus) durable(ctx context.Context, c Consumer) (jetstream.Consumer, error) {
+func (b *Bus) open(ctx context.Context, c Consumer) (jetstream.Consumer, error) {
 	s, err := b.js.Stream(ctx, c.Stream)
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", c.Stream, err)

@@ -14,6 +14,7 @@ type metrics struct {
 	seconds *prometheus.HistogramVec
 	pending *prometheus.GaugeVec
 	lag     *prometheus.GaugeVec
+	shards  *prometheus.GaugeVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -32,8 +33,11 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "throughline_bus_lag_seconds", Help: "Age of the oldest message that a durable has in hand; 0 when it has none.",
 		}, []string{"durable"}),
+		shards: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "throughline_bus_shards", Help: "Shards that this process has a part in, by the work on them: owned, or ready to be taken over.",
+		}, []string{"work", "part"}),
 	}
-	for _, c := range []prometheus.Collector{m.settled, m.seconds, m.pending, m.lag} {
+	for _, c := range []prometheus.Collector{m.settled, m.seconds, m.pending, m.lag, m.shards} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register bus metrics: %w", err)
 		}

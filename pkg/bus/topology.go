@@ -3,6 +3,7 @@ package bus
 import (
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/feedback"
@@ -45,10 +46,23 @@ var Topology = []Stream{
 	{DeadLetters, []string{"deadletters.*.*.*"}, "every service", "events given up on, with their reason", 90 * 24 * time.Hour, 30 * time.Minute},
 }
 
+// streamOf is the stream that holds what is published to a subject, "" if none does.
+func streamOf(subject string) string {
+	stage, _, _ := strings.Cut(subject, ".")
+	for _, s := range Topology {
+		for _, held := range s.Subjects {
+			if strings.HasPrefix(held, stage+".") {
+				return s.Name
+			}
+		}
+	}
+	return ""
+}
+
 // Buckets is the table of every key-value bucket: the home of what needs
 // compare-and-set.
 var Buckets = []struct{ Name, Owner, Holds string }{
-	{BucketLeases, "whoever holds the lease", "who may decide for a shard, with the epoch that fences writes"},
+	{BucketLeases, "whoever holds the lease", "who may decide for a shard, with the epoch that fences writes, and which processes share a job"},
 	{BucketItems, "ingestor", "the folded state of each conversation: its messages, versions and items"},
 	{BucketTickets, "context-publisher", "each ticket's newest version, pick-up revision and brief revision"},
 	{BucketLedger, "context-publisher", "what was written to which tracker or destination, with its hash"},

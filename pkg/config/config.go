@@ -285,6 +285,7 @@ type ClickHouse struct {
 	Username string   `yaml:"username"` // default default
 	Password Secret   `yaml:"password"`
 	Cluster  string   `yaml:"cluster"` // name of a replicated cluster; default none
+	Sharded  bool     `yaml:"sharded"` // the cluster has shards, over which workspaces are spread
 	TLS      bool     `yaml:"tls"`
 	CA       string   `yaml:"ca"` // file with the authorities that sign the server's certificate, as PEM; default the system's
 }

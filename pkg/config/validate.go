@@ -67,6 +67,9 @@ func (c Config) Validate() error {
 	if !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(c.ClickHouse.Database) {
 		v.add("clickhouse.database", "must be letters, digits and _")
 	}
+	if c.ClickHouse.Sharded && c.ClickHouse.Cluster == "" {
+		v.add("clickhouse.sharded", "needs the name of a cluster")
+	}
 	v.oneOf("smtp.tls", c.SMTP.TLS, "starttls", "implicit", "none")
 	if c.SMTP.Addr != "" {
 		if _, _, err := net.SplitHostPort(c.SMTP.Addr); err != nil {

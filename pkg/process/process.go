@@ -107,7 +107,7 @@ func DialNATS(c config.NATS, log *slog.Logger) (*nats.Conn, error) {
 // StoreOptions are those of an external ClickHouse. It fails where the file of authorities
 // cannot be read.
 func StoreOptions(c config.ClickHouse) (store.Options, error) {
-	o := store.Options{Addr: c.Addr, Database: c.Database, Username: c.Username, Password: c.Password.Value(), Cluster: c.Cluster}
+	o := store.Options{Addr: c.Addr, Database: c.Database, Username: c.Username, Password: c.Password.Value(), Cluster: c.Cluster, Sharded: c.Sharded}
 	if !c.TLS {
 		return o, nil
 	}

@@ -132,9 +132,12 @@ func (db *DB) recordMigration(ctx context.Context, m migrationFile) error {
 // which plain MergeTree tables do not do by default. What a merge or a mutation
 // replaced, and the text of past mutations, goes within seconds, once what came
 // in its place is on the disk: an erasure waits for it.
-type dialect struct{ cluster string }
+type dialect struct {
+	cluster string
+	sharded bool
+}
 
-func (db *DB) dialect() dialect { return dialect{cluster: db.cluster} }
+func (db *DB) dialect() dialect { return dialect{cluster: db.cluster, sharded: db.sharded} }
 
 func (d dialect) functions() template.FuncMap {
 	return template.FuncMap{
@@ -241,12 +244,14 @@ func renderMigration(text string, d dialect) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	var out []string
 	for i, s := range statements {
 		if err := checkRepeatable(s); err != nil {
 			return nil, fmt.Errorf("statement %d: %w", i+1, err)
 		}
+		out = append(out, d.spread(s)...)
 	}
-	return statements, nil
+	return out, nil
 }
 
 // repeatable are the forms of statement that do nothing the second time.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -57,8 +58,8 @@ func FuzzSplitStatements(f *testing.F) {
 	})
 }
 
-// The cluster's form of the migrations cannot run here, without a Keeper, but
-// the real parser can read it.
+// The cluster's forms of the migrations cannot run here, without a Keeper, but
+// the real parser can read them.
 func TestMigrationsParseForACluster(t *testing.T) {
 	t.Parallel()
 	e, err := engine.Start(t.Context(), engine.Options{Dir: t.TempDir()})
@@ -78,11 +79,29 @@ func TestMigrationsParseForACluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	local, spread := map[string]bool{}, map[string]bool{}
+	sharded, err := readMigrations(files, dialect{cluster: "team", sharded: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range sharded {
+		for _, s := range m.statements {
+			switch table := createTable.FindStringSubmatch(s); {
+			case table != nil && strings.HasSuffix(table[1], localSuffix):
+				local[strings.TrimSuffix(table[1], localSuffix)] = true
+			case table != nil:
+				spread[table[1]] = strings.Contains(s, "Distributed(`team`")
+			}
+		}
+	}
+	if len(local) < 10 || !maps.Equal(local, spread) {
+		t.Errorf("the tables of the shards are %v, and spread are %v", local, spread)
+	}
 	migrations, err := readMigrations(files, dialect{cluster: "team"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range migrations {
+	for _, m := range append(migrations, sharded...) {
 		for i, statement := range m.statements {
 			if !strings.Contains(statement, "ON CLUSTER `team`") {
 				t.Errorf("%s: statement %d is without {{on_cluster}}", m.name, i+1)

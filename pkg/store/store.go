@@ -40,6 +40,8 @@ type Options struct {
 	// Cluster is the name of a ClickHouse cluster with Keeper: tables are then
 	// replicated and statements run ON CLUSTER. Empty means a single server.
 	Cluster string
+	// Sharded says that the cluster has shards, over which tables are spread by workspace.
+	Sharded bool
 	// MaxConns bounds the connection pool; 0 means 16.
 	MaxConns int
 	// RetryFor bounds how long Insert repeats a transient failure; 0 means 10 s.
@@ -57,6 +59,7 @@ type DB struct {
 	conn     driver.Conn
 	database string
 	cluster  string
+	sharded  bool
 	retryFor time.Duration
 	log      *slog.Logger
 	metrics  *metrics
@@ -77,6 +80,9 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		if name != "" && !plainName.MatchString(name) {
 			return nil, fmt.Errorf("open store: %s name %q: use letters, digits and underscores", what, name)
 		}
+	}
+	if o.Sharded && o.Cluster == "" {
+		return nil, errors.New("open store: sharded tables need the name of a cluster")
 	}
 	if o.MaxConns == 0 {
 		o.MaxConns = 16
@@ -103,7 +109,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, fmt.Errorf("open store: ping: %w", err)
 	}
 	return &DB{
-		conn: conn, database: o.Database, cluster: o.Cluster,
+		conn: conn, database: o.Database, cluster: o.Cluster, sharded: o.Sharded,
 		retryFor: o.RetryFor, log: o.Logger, metrics: m,
 	}, nil
 }
@@ -156,6 +162,15 @@ func createDatabase(ctx context.Context, o Options) error {
 // insert must be durable when it returns; the time-outs are generous to merges
 // on a laptop and still shorter than a message's redelivery.
 func driverOptions(o Options, database string, conns int) *clickhouse.Options {
+	settings := clickhouse.Settings{
+		"async_insert": 0,
+		"deduplicate_blocks_in_dependent_materialized_views": 1,
+	}
+	if o.Sharded {
+		// An insert has returned when the shard has the rows; a join finds what it needs there.
+		settings["insert_distributed_sync"] = 1
+		settings["distributed_product_mode"] = "local"
+	}
 	return &clickhouse.Options{
 		Addr:             o.Addr,
 		Auth:             clickhouse.Auth{Database: database, Username: o.Username, Password: o.Password},
@@ -167,9 +182,6 @@ func driverOptions(o Options, database string, conns int) *clickhouse.Options {
 		MaxIdleConns:     min(conns, 8),
 		ConnMaxLifetime:  time.Hour,
 		ConnOpenStrategy: clickhouse.ConnOpenInOrder,
-		Settings: clickhouse.Settings{
-			"async_insert": 0,
-			"deduplicate_blocks_in_dependent_materialized_views": 1,
-		},
+		Settings:         settings,
 	}
 }

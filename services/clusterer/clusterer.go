@@ -5,7 +5,8 @@
 //
 // It promises one assignment per signal whatever is delivered twice, ids that survive every
 // restart, and the same clusters for the same inputs. One process decides for a shard at a
-// time (a lease with an epoch); a former owner's rows lose and its events are refused.
+// time (a lease with an epoch); a former owner's rows lose and its events are refused. Another
+// follows it, and can go on where it ends (standby.go).
 package clusterer
 
 import (
@@ -87,50 +88,79 @@ func New(c Config, d Deps) (*Service, error) {
 	return &Service{c, d, m}, nil
 }
 
-// Run decides for every shard whose lease it gets, until ctx ends. It then takes no more,
-// saves snapshots and gives the leases back.
+// Run decides for every shard whose lease it gets, and follows those that it may get, until ctx
+// ends. It then takes no more, gives the leases back and saves snapshots.
 func (s *Service) Run(ctx context.Context) error {
-	return s.Bus.PerShard(ctx, "clusterer", s.Holder, s.Workspaces, s.shard)
+	return s.Bus.Spread(ctx, bus.Job{Name: "clusterer", Holder: s.Holder, Workspaces: s.Workspaces, Open: func(n int) bus.Worker {
+		sh := &shard{Service: s, number: n, tenants: map[string]*tenant{}}
+		for _, w := range s.Workspaces {
+			if feedback.Shard(w) == n {
+				sh.tenants[w] = s.tenant(w)
+			}
+		}
+		return sh
+	}})
 }
 
 // windowSize bounds how many results wait for their turn in memory.
 const windowSize = 4096
 
-// shard is the work on one shard under its lease.
+// shard is the work on one shard: standing by, and deciding under its lease.
 type shard struct {
 	*Service
 	number  int
-	lease   *bus.Lease
-	window  *order.Window[world.Input]
-	mu      sync.Mutex // items and decisions are taken one after the other
+	window  *order.Window[world.Input] // of the lease that is held
+	mu      sync.Mutex                 // items and decisions are taken one after the other
 	tenants map[string]*tenant
 }
 
-func (s *Service) shard(ctx context.Context, number int, lease *bus.Lease) error {
-	sh := &shard{Service: s, number: number, lease: lease, window: order.NewWindow[world.Input](windowSize), tenants: map[string]*tenant{}}
-	for _, w := range s.Workspaces {
-		if feedback.Shard(w) != number {
-			continue
-		}
-		t, err := s.open(ctx, w, lease)
-		if err != nil {
-			return err
-		}
-		sh.tenants[w] = t
-		sh.window.Pass(t.world.ItemSequence())
-	}
-	err := sh.run(ctx)
+// Own decides for the shard, from where a former owner ended.
+func (sh *shard) Own(ctx context.Context, lease *bus.Lease) error {
+	sh.window = order.NewWindow[world.Input](windowSize)
+	err := sh.decide(ctx, lease)
+	// The shard is let go of first: whoever is next need not wait for snapshots.
+	ours := lease.Release(context.WithoutCancel(ctx))
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for _, t := range sh.tenants {
+		if !ours || len(t.pending) > 0 || err != nil {
+			t.forget() // it may have decided what nobody was told
+			continue
+		}
 		t.save(context.WithoutCancel(ctx))
+		t.reigns, t.restored = nil, t.world.Position() // what we wrote stands
 	}
-	if errors.Is(err, bus.ErrFenced) {
-		s.Logger.Error("another clusterer owns the shard", "shard", number, "epoch", lease.Epoch)
+	switch {
+	case errors.Is(err, bus.ErrFenced):
+		sh.Logger.Error("another clusterer owns the shard", "shard", sh.number, "epoch", lease.Epoch)
+		return nil
+	case passes(err):
+		sh.Logger.Warn("let go of the shard; will try again", "shard", sh.number, "error", err)
 		return nil
 	}
 	return err
 }
+
+// passes reports whether an error is that the store or the broker is away for now.
+func passes(err error) bool {
+	return bus.IsUnavailable(err) || store.Retryable(err)
+}
+
+func (sh *shard) decide(ctx context.Context, lease *bus.Lease) error {
+	for _, t := range sh.tenants {
+		if err := t.takeOver(ctx, lease); err != nil {
+			return err
+		}
+	}
+	return sh.run(ctx)
+}
+
+// How far the clocks of the broker's servers may be apart, and how long before an event that is
+// not taken yet results are looked for that came after theirs was passed over.
+const (
+	clocksDiffer = 10 * time.Second
+	lateResults  = 10 * time.Minute
+)
 
 func (sh *shard) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
@@ -141,12 +171,15 @@ func (sh *shard) run(ctx context.Context) error {
 	g.Go(func() error {
 		return sh.Bus.Consume(ctx, bus.Consumer{Durable: durable, Stream: bus.Items, Filters: []string{stage("items")}, Ordered: true},
 			func(ctx context.Context, batch []bus.Message) []error {
-				// A result is stored after the event it answers, so nothing earlier is missed.
 				feeds.Do(func() {
-					// The margin finds results that came late and were not taken before a restart.
-					from := batch[0].StoredAt.Add(-10 * time.Minute)
-					g.Go(func() error { return sh.results(ctx, stage("signals"), from) })
+					sh.window.Pass(batch[0].Sequence - 1) // all before it was taken or passed over
+					// A result is stored after the event it answers, by two servers' clocks.
+					from := batch[0].StoredAt.Add(-clocksDiffer)
+					g.Go(func() error { return sh.results(ctx, stage("signals"), from, time.Time{}) })
 					g.Go(func() error { return sh.burials(ctx, stage("deadletters")+"."+bus.Classifier, from) })
+					// Results that came late may not have been taken before the shard changed hands.
+					// They hold up nobody.
+					g.Go(func() error { return sh.results(ctx, stage("signals"), from.Add(-lateResults), from) })
 				})
 				return sh.refuse(batch, sh.items(ctx, batch), fatal)
 			})
@@ -257,9 +290,9 @@ func (sh *shard) flush(ctx context.Context) error {
 	return nil
 }
 
-// results reads the classifier's results ahead into the window.
-func (sh *shard) results(ctx context.Context, filter string, from time.Time) error {
-	return sh.follow(ctx, bus.Signals, filter, from, func(m jetstream.Msg, sequence uint64) error {
+// results reads the classifier's results ahead into the window, up to a time unless it is zero.
+func (sh *shard) results(ctx context.Context, filter string, from, until time.Time) error {
+	return sh.follow(ctx, bus.Signals, filter, from, until, func(m jetstream.Msg, sequence uint64) error {
 		e, err := event.Decode(m.Data())
 		if err != nil {
 			return nil // not a result; the item will be passed over
@@ -274,7 +307,7 @@ func (sh *shard) results(ctx context.Context, filter string, from time.Time) err
 
 // burials hears of items that have no result because they became dead letters.
 func (sh *shard) burials(ctx context.Context, filter string, from time.Time) error {
-	return sh.follow(ctx, bus.DeadLetters, filter, from, func(m jetstream.Msg, _ uint64) error {
+	return sh.follow(ctx, bus.DeadLetters, filter, from, time.Time{}, func(m jetstream.Msg, _ uint64) error {
 		if sequence, ok := bus.BuriedSequence(m); ok {
 			sh.window.Bury(sequence)
 		}
@@ -282,14 +315,21 @@ func (sh *shard) burials(ctx context.Context, filter string, from time.Time) err
 	})
 }
 
-// follow reads a stream in order from a time on, without acknowledging, until ctx ends.
-func (sh *shard) follow(ctx context.Context, stream, filter string, from time.Time, hear func(jetstream.Msg, uint64) error) error {
+// errUntil ends the following of a stream that was to be followed up to a time.
+var errUntil = errors.New("followed up to its end")
+
+// follow reads a stream in order from a time on, without acknowledging, until ctx ends or what
+// comes is of the time until, unless that is zero.
+func (sh *shard) follow(ctx context.Context, stream, filter string, from, until time.Time, hear func(jetstream.Msg, uint64) error) error {
 	for ctx.Err() == nil {
 		cons, err := sh.Bus.JetStream().OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
 			FilterSubjects: []string{filter}, DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &from,
 		})
 		if err == nil {
-			err = sh.listen(ctx, cons, hear)
+			err = sh.listen(ctx, cons, until, hear)
+		}
+		if errors.Is(err, errUntil) {
+			return nil
 		}
 		if err != nil && ctx.Err() == nil {
 			sh.Logger.Warn("reading ahead failed; will start again", "stream", stream, "error", err)
@@ -302,7 +342,7 @@ func (sh *shard) follow(ctx context.Context, stream, filter string, from time.Ti
 	return nil
 }
 
-func (sh *shard) listen(ctx context.Context, cons jetstream.Consumer, hear func(jetstream.Msg, uint64) error) error {
+func (sh *shard) listen(ctx context.Context, cons jetstream.Consumer, until time.Time, hear func(jetstream.Msg, uint64) error) error {
 	messages, err := cons.Messages()
 	if err != nil {
 		return err
@@ -321,6 +361,9 @@ func (sh *shard) listen(ctx context.Context, cons jetstream.Consumer, hear func(
 		if err != nil {
 			return err
 		}
+		if !until.IsZero() && !meta.Timestamp.Before(until) {
+			return errUntil
+		}
 		if err := hear(m, meta.Sequence.Stream); err != nil {
 			return err
 		}
@@ -331,61 +374,21 @@ func (sh *shard) listen(ctx context.Context, cons jetstream.Consumer, hear func(
 type tenant struct {
 	*Service
 	workspace string
-	world     *world.World
+	subject   string
+	world     *world.World // nil while none is restored
+	restored  uint64       // position of the snapshot that it came from
+	reigns    []journal.Reign
 	journal   *journal.Journal
 	lease     *bus.Lease
 	pending   []journal.Entry      // taken but not yet told
 	traces    map[uint64]bus.Trace // of those, by position; without those restored from the log
 	written   int                  // of those, how many are in the store
-	subject   string
-	published uint64 // stream sequence of our last world.changed
-	saved     uint64 // position of the last snapshot
+	published uint64               // stream sequence of our last world.changed
+	saved     uint64               // position of the last snapshot
 }
 
-// open restores a workspace's world, and tells what a former owner wrote but did not live
-// to tell.
-func (s *Service) open(ctx context.Context, workspace string, lease *bus.Lease) (*tenant, error) {
-	t := &tenant{Service: s, workspace: workspace, lease: lease, journal: journal.New(s.Store, s.Bus, workspace, lease.Epoch), subject: bus.Subject("worlds", workspace), traces: map[uint64]bus.Trace{}}
-	told, sequence, err := t.told(ctx)
-	if err != nil {
-		return nil, err
-	}
-	t.published = sequence
-	start := time.Now()
-	replayed := 0
-	t.world, err = t.journal.Load(ctx, options(s.Ranks[workspace]), func(e journal.Entry) {
-		replayed++
-		if e.Outcome.Position > told {
-			t.pending = append(t.pending, e)
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	t.saved = t.world.Position() - uint64(replayed)
-	s.Logger.Info("world restored", "workspace", workspace, "position", t.world.Position(), "replayed", replayed, "epoch", lease.Epoch, "took", time.Since(start).Round(time.Millisecond))
-	return t, t.flush(ctx)
-}
-
-// told reads which position was last told on the stream.
-func (t *tenant) told(ctx context.Context) (position, sequence uint64, err error) {
-	stream, err := t.Bus.JetStream().Stream(ctx, bus.Worlds)
-	if err != nil {
-		return 0, 0, fmt.Errorf("open worlds: %w", err)
-	}
-	m, err := stream.GetLastMsgForSubject(ctx, t.subject)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return 0, 0, nil
-	}
-	if err != nil {
-		return 0, 0, fmt.Errorf("read the last world: %w", err)
-	}
-	e, err := event.Decode(m.Data)
-	if err != nil {
-		return 0, 0, err
-	}
-	w, err := event.Payload[event.World](e)
-	return w.Position, m.Sequence, err
+func (s *Service) tenant(workspace string) *tenant {
+	return &tenant{Service: s, workspace: workspace, subject: bus.Subject("worlds", workspace), journal: journal.New(s.Store, s.Bus, workspace, 0)}
 }
 
 // take lets the world decide; what it decided is told by flush.
@@ -446,9 +449,10 @@ func (t *tenant) flush(ctx context.Context) error {
 	return nil
 }
 
-// save stores a snapshot of what was told. Failing costs time at the next start, no data.
+// save stores a snapshot of what was told, which stands whoever owns the shard now. Failing
+// costs time at the next start, no data.
 func (t *tenant) save(ctx context.Context) {
-	if len(t.pending) > 0 || t.world.Position() == t.saved || !t.lease.Valid() {
+	if len(t.pending) > 0 || t.world.Position() == t.saved {
 		return
 	}
 	if err := t.journal.Save(ctx, t.world); err != nil {

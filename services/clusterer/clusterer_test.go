@@ -83,7 +83,7 @@ func (f *fixture) run(t *testing.T, holder string) (stop func()) {
 }
 
 // item publishes an item event, as the ingestor does, and returns its sequence.
-func (f *fixture) item(t *testing.T, n int) uint64 {
+func (f *fixture) item(t testing.TB, n int) uint64 {
 	t.Helper()
 	e, err := event.New(event.ItemReceived, "ingestor", workspace, fmt.Sprint(n), fmt.Sprintf("item:%d:1", n), start, event.Item{Item: feedback.Item{ID: fmt.Sprintf("itm_%d", n), Workspace: workspace, Revision: 1}})
 	if err != nil {
@@ -97,7 +97,7 @@ func (f *fixture) item(t *testing.T, n int) uint64 {
 }
 
 // result publishes the classifier's answer to an item.
-func (f *fixture) result(t *testing.T, n int, sequence uint64) {
+func (f *fixture) result(t testing.TB, n int, sequence uint64) {
 	t.Helper()
 	v := make(feedback.Vector, 16)
 	v[n%3] = 1
@@ -122,7 +122,7 @@ func (f *fixture) result(t *testing.T, n int, sequence uint64) {
 }
 
 // await reads world events until a position was told, checking that none is missing.
-func (f *fixture) await(t *testing.T, from, to uint64) {
+func (f *fixture) await(t testing.TB, from, to uint64) {
 	t.Helper()
 	for p := from; p <= to; p++ {
 		w, err := event.Payload[event.World](bustest.Await(t, f.worlds).Envelope)

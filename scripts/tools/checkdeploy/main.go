@@ -41,6 +41,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes/scheme"
+	sigs "sigs.k8s.io/yaml"
 )
 
 func main() {
@@ -64,14 +65,46 @@ func main() {
 // others are kinds of operators, which Kubernetes' types do not have: they are only read.
 var others = []string{"ServiceMonitor", "PrometheusRule"}
 
+// scaledObject is what KEDA 2 reads of a ScaledObject, as far as the chart may use it.
+type scaledObject struct {
+	meta.TypeMeta   `json:",inline"`
+	meta.ObjectMeta `json:"metadata"`
+	Spec            struct {
+		ScaleTargetRef struct {
+			Name string `json:"name"`
+		} `json:"scaleTargetRef"`
+		PollingInterval int `json:"pollingInterval"`
+		CooldownPeriod  int `json:"cooldownPeriod"`
+		MinReplicaCount int `json:"minReplicaCount"`
+		MaxReplicaCount int `json:"maxReplicaCount"`
+		Fallback        struct {
+			FailureThreshold int `json:"failureThreshold"`
+			Replicas         int `json:"replicas"`
+		} `json:"fallback"`
+		Triggers []struct {
+			Type       string            `json:"type"`
+			Name       string            `json:"name"`
+			MetricType string            `json:"metricType"`
+			Metadata   map[string]string `json:"metadata"`
+		} `json:"triggers"`
+	} `json:"spec"`
+}
+
+// DeepCopyObject makes it an object like those of Kubernetes.
+func (s *scaledObject) DeepCopyObject() runtime.Object { c := *s; return &c }
+
 func chart(root string) error {
 	dir := filepath.Join(root, "deploy", "helm", "throughline")
 	everything, err := chartutil.ReadValuesFile(filepath.Join(dir, "ci", "everything.yaml"))
 	if err != nil {
 		return fmt.Errorf("read values: %w", err)
 	}
+	keda, err := chartutil.ReadValuesFile(filepath.Join(dir, "ci", "keda.yaml"))
+	if err != nil {
+		return fmt.Errorf("read values: %w", err)
+	}
 	var errs []error
-	for name, values := range map[string]map[string]any{"defaults": {}, "everything": everything} {
+	for name, values := range map[string]map[string]any{"defaults": {}, "everything": everything, "keda": keda} {
 		for _, m := range lint.AllWithKubeVersion(dir, values, "throughline", nil).Messages {
 			if m.Severity >= support.WarningSev {
 				errs = append(errs, fmt.Errorf("chart with %s: lint: %s: %w", name, m.Path, m.Err))
@@ -82,7 +115,7 @@ func chart(root string) error {
 			errs = append(errs, fmt.Errorf("chart with %s: %w", name, err))
 			continue
 		}
-		for _, fault := range judge(objects, name == "everything") {
+		for _, fault := range judge(objects, name != "defaults") {
 			errs = append(errs, fmt.Errorf("chart with %s: %s", name, fault))
 		}
 		fmt.Printf("chart with %s: %d objects\n", name, len(objects))
@@ -128,7 +161,14 @@ func render(dir string, values map[string]any) ([]runtime.Object, error) {
 			if kind.Kind == "" || slices.Contains(others, kind.Kind) {
 				continue
 			}
-			o, _, err := strict.Decode(b, nil, nil)
+			var o runtime.Object
+			if kind.Kind == "ScaledObject" {
+				var s scaledObject
+				err = sigs.UnmarshalStrict(b, &s)
+				o = &s
+			} else {
+				o, _, err = strict.Decode(b, nil, nil)
+			}
 			if err != nil {
 				return nil, fmt.Errorf("%s: %s: %w", file, kind.Kind, err)
 			}
@@ -143,13 +183,17 @@ func judge(objects []runtime.Object, everything bool) (faults []string) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	workloads := map[string]labels.Set{} // labels of pods by deployment
 	var budgets, policies []meta.LabelSelector
-	services, scaled, scaler := map[string]map[string]string{}, "", ""
+	services := map[string]map[string]string{}
+	var scaled, scalers []string
 	for _, o := range objects {
 		switch o := o.(type) {
 		case *apps.Deployment:
 			workloads[o.Name] = o.Spec.Template.Labels
 			if o.Spec.Replicas == nil {
-				scaled = o.Name
+				scaled = append(scaled, o.Name)
+			}
+			if u := o.Spec.Strategy.RollingUpdate; o.Spec.Template.Labels["app.kubernetes.io/component"] != "proxy" && (u == nil || u.MaxUnavailable == nil || u.MaxUnavailable.IntValue() != 0) {
+				fault("%s has fewer processes than it should while it is upgraded", o.Name)
 			}
 			if s := o.Spec.Selector; s == nil || !selects(*s, o.Spec.Template.Labels) {
 				fault("%s does not select its own pods", o.Name)
@@ -164,7 +208,17 @@ func judge(objects []runtime.Object, everything bool) (faults []string) {
 		case *core.Service:
 			services[o.Name] = o.Spec.Selector
 		case *autoscaling.HorizontalPodAutoscaler:
-			scaler = o.Spec.ScaleTargetRef.Name
+			scalers = append(scalers, o.Spec.ScaleTargetRef.Name)
+		case *scaledObject:
+			scalers = append(scalers, o.Spec.ScaleTargetRef.Name)
+			for _, t := range o.Spec.Triggers {
+				if t.Type != "prometheus" || t.Metadata["serverAddress"] == "" || t.Metadata["query"] == "" || t.Metadata["threshold"] == "" {
+					fault("a trigger of %s asks nobody or for nothing", o.Name)
+				}
+			}
+			if len(o.Spec.Triggers) == 0 || o.Spec.MinReplicaCount < 1 || o.Spec.MaxReplicaCount < o.Spec.MinReplicaCount {
+				fault("%s scales between %d and %d by %d triggers", o.Name, o.Spec.MinReplicaCount, o.Spec.MaxReplicaCount, len(o.Spec.Triggers))
+			}
 		}
 	}
 	if len(workloads) != 5 {
@@ -190,8 +244,10 @@ func judge(objects []runtime.Object, everything bool) (faults []string) {
 			fault("the service %s selects nothing", name)
 		}
 	}
-	if scaled != scaler || everything && scaler == "" {
-		fault("%q leaves its replicas to a scaler, and the scaler scales %q", scaled, scaler)
+	slices.Sort(scaled)
+	slices.Sort(scalers)
+	if !slices.Equal(scaled, scalers) || everything && len(scalers) == 0 {
+		fault("%q leave their replicas to scalers, and scalers scale %q", scaled, scalers)
 	}
 	return faults
 }
@@ -240,7 +296,15 @@ func compose(root string) error {
 		}
 		defer os.Remove(environment)
 	}
-	o, err := cli.NewProjectOptions([]string{filepath.Join(dir, "compose.yaml")}, cli.WithWorkingDirectory(dir), cli.WithEnvFiles(environment), cli.WithDotEnv)
+	return errors.Join(load(dir, environment, "compose.yaml"), load(dir, environment, "compose.yaml", "replicas.yaml"))
+}
+
+// load reads compose files, each over those before it, as Docker does.
+func load(dir, environment string, files ...string) error {
+	for i, f := range files {
+		files[i] = filepath.Join(dir, f)
+	}
+	o, err := cli.NewProjectOptions(files, cli.WithWorkingDirectory(dir), cli.WithEnvFiles(environment), cli.WithDotEnv)
 	if err != nil {
 		return fmt.Errorf("compose: %w", err)
 	}

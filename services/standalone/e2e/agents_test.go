@@ -65,7 +65,7 @@ func TestAgentsAndHostileWords(t *testing.T) {
 	model := &obedient{}
 	chat := httptest.NewServer(model)
 	t.Cleanup(chat.Close)
-	s := allInOne(t, with("THROUGHLINE_MODELS_CHAT_PROVIDER=openai", "THROUGHLINE_MODELS_CHAT_MODEL=obedient", "THROUGHLINE_MODELS_CHAT_BASE_URL="+chat.URL))
+	s := begin(t, 200, with("THROUGHLINE_MODELS_CHAT_PROVIDER=openai", "THROUGHLINE_MODELS_CHAT_MODEL=obedient", "THROUGHLINE_MODELS_CHAT_BASE_URL="+chat.URL))
 	play := s.play(0)
 	texts, err := redteam.Texts()
 	if err != nil {

@@ -82,7 +82,7 @@ func TestTheFirstChangeReachesTheTrackerAtOnce(t *testing.T) {
 		keys = append(keys, tickets[n].Key)
 	}
 	var d *desk
-	s := allInOne(t, func(s *shape) {
+	s := begin(t, *freshTickets+*freshItems, func(s *shape) {
 		s.trackers.Add(tickets)
 		d = newDesk(t, s.trackers.URLs["jira"], keys)
 		s.env = append(s.env, "THROUGHLINE_WORKSPACES_0_CONNECTIONS_3_BASE_URL="+d.URL)

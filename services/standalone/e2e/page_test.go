@@ -15,7 +15,7 @@ import (
 // meanwhile; by keyboard, in the dark and on a phone.
 func TestThePageInABrowser(t *testing.T) {
 	t.Parallel()
-	s := allInOne(t)
+	s := begin(t, webhooksOfTheStory)
 	if _, err := s.play(texts).Run(deadline(t)); err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 // them together, and one from then on. What their company is worth decides a rank.
 func TestPeopleNotMessagesAndTheirWorth(t *testing.T) {
 	t.Parallel()
-	s := allInOne(t, lexical)
+	s := begin(t, 12, lexical)
 	ctx, sender := deadline(t), s.play(0).Sender
 	send := func(vendor string, v object) {
 		t.Helper()

@@ -25,33 +25,49 @@ import (
 // texts is how much of the bundled feedback the tests play: all of it.
 const texts = 640
 
-// The same story, told to both shapes, comes to the same world, with one block in each ticket
-// however often the webhooks come.
-func TestBothShapesDoTheSame(t *testing.T) {
+// webhooksOfTheStory is how many the demo's story sends: all feedback twice, and the tickets.
+const webhooksOfTheStory = 2*texts + 12
+
+// The same story, told to every shape, comes to the same world, with one block in each ticket
+// however often the webhooks come, and whoever is killed meanwhile.
+func TestEveryShapeDoesTheSame(t *testing.T) {
 	t.Parallel()
-	tell := func(t *testing.T, s *shape) demo.Result {
-		r, err := s.play(texts).Run(deadline(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := r.Check(); err != nil {
-			t.Error(err)
-		}
-		if r.Items == 0 {
-			t.Error("no feedback items")
-		}
-		s.askOverMCP(t)
-		return r
+	var want demo.Result
+	for _, shape := range []struct {
+		name  string
+		start func(*testing.T) *shape
+		then  func(*testing.T, *shape)
+	}{
+		{"all-in-one", func(t *testing.T) *shape { return allInOne(t) }, func(*testing.T, *shape) {}},
+		{"four services", func(t *testing.T) *shape { return fourServices(t) }, func(t *testing.T, s *shape) {
+			s.sqlAgreesWithTheAPI(t)
+			s.rebuildsFromTheLog(t)
+		}},
+		{"replicas", func(t *testing.T) *shape { return replicas(t, webhooksOfTheStory) }, func(t *testing.T, s *shape) {
+			s.sqlAgreesWithTheAPI(t)
+			s.eachOnce(t)
+		}},
+	} {
+		t.Run(shape.name, func(t *testing.T) {
+			s := shape.start(t)
+			got, err := s.play(texts).Run(deadline(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := got.Check(); err != nil {
+				t.Error(err)
+			}
+			if got.Items == 0 {
+				t.Error("no feedback items")
+			}
+			s.askOverMCP(t)
+			if want.Items == 0 {
+				want = got
+			}
+			same(t, want, got)
+			shape.then(t, s)
+		})
 	}
-	var one, four demo.Result
-	t.Run("all-in-one", func(t *testing.T) { one = tell(t, allInOne(t)) })
-	t.Run("four services", func(t *testing.T) {
-		s := fourServices(t)
-		four = tell(t, s)
-		s.sqlAgreesWithTheAPI(t)
-		s.rebuildsFromTheLog(t)
-	})
-	same(t, one, four)
 }
 
 // A kill -9 half way, and everything sent again, changes nothing.
@@ -175,13 +191,20 @@ func (s *shape) sqlAgreesWithTheAPI(t *testing.T) {
 	}
 }
 
-// compare lists where the documented query and the API differ just now.
-func (s *shape) compare(t *testing.T) (differences []string) {
+// store opens the engine from outside.
+func (s *shape) store(t *testing.T) *store.DB {
 	t.Helper()
 	db, err := store.Open(t.Context(), store.Options{Addr: []string{s.sql.addr}, Database: "throughline", Username: "throughline", Password: s.sql.password})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return db
+}
+
+// compare lists where the documented query and the API differ just now.
+func (s *shape) compare(t *testing.T) (differences []string) {
+	t.Helper()
+	db := s.store(t)
 	defer db.Close()
 	rows, err := db.Conn().Query(t.Context(), documented(t))
 	if err != nil {

@@ -1,15 +1,14 @@
-// Package e2e plays the demo's story against real processes, once as the all-in-one and once
-// as four services over a broker and an engine of their own, and holds both to the same
-// promises. It uses the binaries in bin/, as an operator would.
+// Package e2e plays the demo's story against real processes: as the all-in-one, as four
+// services over a broker and an engine of their own, and as two replicas of each service over
+// three brokers while one of each is killed. It holds all shapes to the same promises, and uses
+// the binaries in bin/, as an operator would.
 package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -62,7 +61,7 @@ func (p *program) stop(t *testing.T) {
 // kill ends a program as a power button would.
 func (p *program) kill() { p.Kill() }
 
-// shape is a way to run Throughline. Both have an address that serves everything.
+// shape is a way to run Throughline. Each has an address that serves everything.
 type shape struct {
 	url      string
 	data     string // folder of the all-in-one
@@ -71,6 +70,7 @@ type shape struct {
 	programs map[string]*program
 	restart  func(t *testing.T, name string)
 	sql      storeAccess
+	quiet    time.Duration // how long nothing happens while something is taken over; 0 where nothing is
 }
 
 // storeAccess is how to reach the engine from outside; empty for the all-in-one, whose engine
@@ -121,6 +121,26 @@ func natsConfiguration(t *testing.T) string {
 	return file
 }
 
+// shapeFlag is the shape that scripts run against which do not name theirs; `make topologies`
+// runs them against each.
+var shapeFlag = flag.String("shape", "all-in-one", "what scripts run against: all-in-one, four-services or replicas")
+
+// begin starts the shape of the flag. webhooks is about how many the script sends: where the
+// shape has things killed in the middle, that is where the middle is.
+func begin(t *testing.T, webhooks int, options ...func(*shape)) *shape {
+	t.Helper()
+	switch *shapeFlag {
+	case "all-in-one":
+		return allInOne(t, options...)
+	case "four-services":
+		return fourServices(t, options...)
+	case "replicas":
+		return replicas(t, webhooks, options...)
+	}
+	t.Fatalf("there is no shape %q", *shapeFlag)
+	return nil
+}
+
 // allInOne starts `throughline up`, after the options have changed what it starts with.
 func allInOne(t *testing.T, options ...func(*shape)) *shape {
 	t.Helper()
@@ -145,25 +165,53 @@ func with(settings ...string) func(*shape) {
 	return func(s *shape) { s.env = append(s.env, settings...) }
 }
 
+// users are whom deploy/compose/nats.conf knows.
+var users = []string{"admin", "ingestor", "classifier", "clusterer", "context-publisher"}
+
+// passwordOf names the variable of a user's password, as deploy/ does.
+func passwordOf(user string) string {
+	return "NATS_" + strings.ToUpper(strings.ReplaceAll(user, "-", "_")) + "_PASSWORD"
+}
+
+// passwords are those of the users of NATS, as variables.
+func passwords() []string {
+	var out []string
+	for _, u := range users {
+		out = append(out, passwordOf(u)+"=of-"+u)
+	}
+	return out
+}
+
+// over is what services are told of their broker and their engine.
+func (s *shape) over(natsURL, engineAddr string) []string {
+	return slices.Concat(passwords(), []string{
+		"THROUGHLINE_NATS_URL=" + natsURL, "THROUGHLINE_CLICKHOUSE_ADDR=" + engineAddr, "THROUGHLINE_CLICKHOUSE_USERNAME=throughline",
+		"E2E_CLICKHOUSE_PASSWORD=" + s.sql.password, "THROUGHLINE_CLICKHOUSE_PASSWORD=env:E2E_CLICKHOUSE_PASSWORD",
+	})
+}
+
+// service starts one of the four binaries under its own user and returns its address.
+func (s *shape) service(t *testing.T, name, file, listen string) (*program, string) {
+	t.Helper()
+	env := append(slices.Clone(s.env), "THROUGHLINE_NATS_USERNAME="+name, "THROUGHLINE_NATS_PASSWORD=env:"+passwordOf(name))
+	return start(t, env, `msg=serving .*address=([0-9.:]+)`, name, "--config", file, "--listen", listen)
+}
+
 // fourServices starts a NATS server, an engine and the four binaries, joined by a proxy with the
 // rules of deploy/.
-func fourServices(t *testing.T) *shape {
+func fourServices(t *testing.T, options ...func(*shape)) *shape {
 	t.Helper()
 	k := trackers(t)
-	s := &shape{trackers: k, programs: map[string]*program{}}
+	s := &shape{trackers: k, env: k.Environment(), programs: map[string]*program{}}
+	for _, o := range options {
+		o(s)
+	}
 	engineDir := t.TempDir()
 	var natsURL, engineAddr string
-	var passwords []string
-	for _, user := range []string{"ADMIN", "INGESTOR", "CLASSIFIER", "CLUSTERER", "CONTEXT_PUBLISHER"} {
-		passwords = append(passwords, "NATS_"+user+"_PASSWORD=of-"+strings.ToLower(user))
-	}
-	s.programs["broker"], natsURL = run(t, passwords, `Listening for client connections on (\S+)`, natsServer(t), "-c", natsConfiguration(t))
+	s.programs["broker"], natsURL = run(t, passwords(), `Listening for client connections on (\S+)`, natsServer(t), "-c", natsConfiguration(t))
 	s.programs["engine"], engineAddr = start(t, nil, `listening on (\S+)`, "throughline", "engine", "--data", engineDir)
 	s.sql = storeAccess{engineAddr, password(t, engineDir), "nats://admin:of-admin@" + natsURL}
-	s.env = append(append(k.Environment(), passwords...),
-		"THROUGHLINE_NATS_URL=nats://"+natsURL, "THROUGHLINE_CLICKHOUSE_ADDR="+engineAddr, "THROUGHLINE_CLICKHOUSE_USERNAME=throughline",
-		"E2E_CLICKHOUSE_PASSWORD="+s.sql.password, "THROUGHLINE_CLICKHOUSE_PASSWORD=env:E2E_CLICKHOUSE_PASSWORD",
-	)
+	s.env = append(s.env, s.over("nats://"+natsURL, engineAddr)...)
 	file := configuration(t)
 	addresses := map[string]string{}
 	s.restart = func(t *testing.T, name string) {
@@ -172,23 +220,14 @@ func fourServices(t *testing.T) *shape {
 		if listen == "" {
 			listen = "127.0.0.1:0"
 		}
-		user := strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-		env := append(slices.Clone(s.env), "THROUGHLINE_NATS_USERNAME="+name, "THROUGHLINE_NATS_PASSWORD=env:NATS_"+user+"_PASSWORD")
-		s.programs[name], addresses[name] = start(t, env, `msg=serving .*address=([0-9.:]+)`, name, "--config", file, "--listen", listen)
+		s.programs[name], addresses[name] = s.service(t, name, file, listen)
 	}
-	for _, name := range []string{"ingestor", "classifier", "clusterer", "context-publisher"} {
+	upstreams := map[string]*upstream{}
+	for _, name := range users[1:] {
 		s.restart(t, name)
+		upstreams[name] = &upstream{addresses: []string{addresses[name]}}
 	}
-	upstreams := map[string]http.Handler{}
-	for name, address := range addresses {
-		upstreams[name] = httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: address})
-	}
-	rules := readProxy(t)
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		upstreams[rules.serves(r.Method, r.URL.Path)].ServeHTTP(w, r)
-	}))
-	t.Cleanup(proxy.Close)
-	s.url = proxy.URL
+	s.url = serveProxy(t, upstreams, func() {})
 	return s
 }
 
@@ -203,8 +242,38 @@ var at = time.Now().UTC().Truncate(time.Hour)
 
 func (s *shape) play(texts int) *demo.Play {
 	return &demo.Play{
-		Sender:   &demo.Sender{URL: s.url, Client: &http.Client{Timeout: 30 * time.Second}, Now: time.Now},
-		Trackers: s.trackers, At: at, Texts: texts,
+		Sender:   &demo.Sender{URL: s.url, Client: &http.Client{Timeout: 2 * patience, Transport: insistent{}}, Now: time.Now},
+		Trackers: s.trackers, At: at, Texts: texts, Quiet: s.quiet,
+	}
+}
+
+// insistent asks again what could not be answered for now, as vendors do whose deliveries are
+// not accepted, and as people do.
+type insistent struct{}
+
+// RoundTrip sends a request until it is answered with anything but "not now".
+func (insistent) RoundTrip(r *http.Request) (*http.Response, error) {
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for {
+		res, err := http.DefaultTransport.RoundTrip(r)
+		if err == nil && res.StatusCode < 500 || r.Body != nil && r.GetBody == nil {
+			return res, err
+		}
+		select {
+		case <-again.C:
+		case <-r.Context().Done():
+			return res, err
+		}
+		if err == nil {
+			res.Body.Close()
+		}
+		r = r.Clone(r.Context())
+		if r.Body != nil {
+			if r.Body, err = r.GetBody(); err != nil {
+				return nil, err
+			}
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -205,37 +206,23 @@ func stamp(t time.Time) time.Time {
 	return t
 }
 
-// Load brings back the world: the newest snapshot, if it is whole, and every input after
-// it. replayed hears the outcome of each input taken again, in order. A gap in the log is an
-// error that says where.
-func (j *Journal) Load(ctx context.Context, o world.Options, replayed func(Entry)) (*world.World, error) {
-	w := j.restore(ctx, o)
-	err := j.Each(ctx, w.Position(), func(in world.Input) error {
-		out, err := w.Take(in)
-		if err != nil {
-			return fmt.Errorf("replay input %d of %s: %w", w.Position()+1, j.workspace, err)
-		}
-		replayed(Entry{in, out})
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return w, nil
-}
-
 // Each hands over every input after a position, in order, until take fails. It only reads,
 // and needs no lease. A gap in the log is an error that says where.
 func (j *Journal) Each(ctx context.Context, after uint64, take func(world.Input) error) error {
-	rows, err := j.db.Conn().Query(ctx, "SELECT position, payload FROM inputs FINAL WHERE workspace = ? AND position > ? ORDER BY position", j.workspace, after)
+	return j.Between(ctx, after, math.MaxUint64, func(_ uint64, in world.Input) error { return take(in) })
+}
+
+// Between is Each up to a position, with the epoch under which each input was written.
+func (j *Journal) Between(ctx context.Context, after, upTo uint64, take func(epoch uint64, in world.Input) error) error {
+	rows, err := j.db.Conn().Query(ctx, "SELECT position, epoch, payload FROM inputs FINAL WHERE workspace = ? AND position > ? AND position <= ? ORDER BY position", j.workspace, after, upTo)
 	if err != nil {
 		return fmt.Errorf("read inputs: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var position uint64
+		var position, epoch uint64
 		var payload string
-		if err := rows.Scan(&position, &payload); err != nil {
+		if err := rows.Scan(&position, &epoch, &payload); err != nil {
 			return fmt.Errorf("read inputs: %w", err)
 		}
 		if position != after+1 {
@@ -246,7 +233,7 @@ func (j *Journal) Each(ctx context.Context, after uint64, take func(world.Input)
 		if err := json.Unmarshal([]byte(payload), &in); err != nil {
 			return fmt.Errorf("read input %d of %s: %w", position, j.workspace, err)
 		}
-		if err := take(in); err != nil {
+		if err := take(epoch, in); err != nil {
 			return err
 		}
 	}
@@ -256,9 +243,34 @@ func (j *Journal) Each(ctx context.Context, after uint64, take func(world.Input)
 	return nil
 }
 
-// restore reads the newest snapshot. Anything wrong with it means an empty world: the log
-// has everything.
-func (j *Journal) restore(ctx context.Context, o world.Options) *world.World {
+// Reign is a run of positions that were written under one epoch, both ends included.
+type Reign struct{ Epoch, From, To uint64 }
+
+// Reigns lists who wrote the inputs after a position, up to another, in order.
+func (j *Journal) Reigns(ctx context.Context, after, upTo uint64) ([]Reign, error) {
+	rows, err := j.db.Conn().Query(ctx, `SELECT epoch, min(position) AS first, max(position) FROM inputs FINAL
+		WHERE workspace = ? AND position > ? AND position <= ? GROUP BY epoch ORDER BY first`, j.workspace, after, upTo)
+	if err != nil {
+		return nil, fmt.Errorf("read who wrote: %w", err)
+	}
+	defer rows.Close()
+	var out []Reign
+	for rows.Next() {
+		var r Reign
+		if err := rows.Scan(&r.Epoch, &r.From, &r.To); err != nil {
+			return nil, fmt.Errorf("read who wrote: %w", err)
+		}
+		out = append(out, r)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read who wrote: %w", err)
+	}
+	return out, nil
+}
+
+// Restore reads the newest snapshot. Anything wrong with it means an empty world: the log
+// has everything, and what it has after the snapshot is to be taken again.
+func (j *Journal) Restore(ctx context.Context, o world.Options) *world.World {
 	objects, err := j.bus.JetStream().ObjectStore(ctx, bus.SnapshotStore)
 	if err != nil {
 		return world.New(j.workspace, o)
@@ -303,8 +315,10 @@ func (j *Journal) Save(ctx context.Context, w *world.World) error {
 	if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
 		return fmt.Errorf("save snapshot: %w", err)
 	}
-	if old != nil && string(old.Value()) == position {
-		return nil
+	if old != nil {
+		if newest, err := strconv.ParseUint(string(old.Value()), 10, 64); err == nil && newest >= w.Position() {
+			return nil
+		}
 	}
 	if _, err := objects.PutBytes(ctx, j.object(position), b); err != nil {
 		return fmt.Errorf("save snapshot: %w", err)

@@ -410,8 +410,8 @@ func (e *Eraser) forget(ctx context.Context, j Job, reached map[string]uint64) e
 		sql       string
 		arguments []any
 	}{
-		{"ALTER TABLE items UPDATE text = '', messages = '[]', url = '', customer_name = '', customer_email = '' WHERE workspace = ? AND " + j.own("id") + " AND sequence <= ? AND text != ''", []any{j.Workspace, j.owner(), j.Sequence}},
-		{"ALTER TABLE signals UPDATE quote = '', vector = [] WHERE workspace = ? AND " + j.own("item") + " AND version <= ? AND quote != ''", []any{j.Workspace, j.owner(), reached[bus.Items]}},
+		{e.Store.Rewrites("items") + " UPDATE text = '', messages = '[]', url = '', customer_name = '', customer_email = '' WHERE workspace = ? AND " + j.own("id") + " AND sequence <= ? AND text != ''", []any{j.Workspace, j.owner(), j.Sequence}},
+		{e.Store.Rewrites("signals") + " UPDATE quote = '', vector = [] WHERE workspace = ? AND " + j.own("item") + " AND version <= ? AND quote != ''", []any{j.Workspace, j.owner(), reached[bus.Items]}},
 	} {
 		if err := e.mutate(ctx, m.sql, m.arguments...); err != nil {
 			return err

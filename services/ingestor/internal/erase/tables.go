@@ -35,7 +35,7 @@ func (e *Eraser) columns(ctx context.Context) ([]column, error) {
 		if err := rows.Scan(&c.table, &c.name, &list); err != nil {
 			return nil, fmt.Errorf("list columns: %w", bus.Unavailable(err))
 		}
-		c.list = list == 1
+		c.table, c.list = e.Store.Whole(c.table), list == 1
 		out = append(out, c)
 	}
 	return out, rows.Err()
@@ -119,15 +119,15 @@ func (w *sweep) column(ctx context.Context, c column, clean bool, p *Place) erro
 	for i, h := range hashes {
 		values[i] = blank[h]
 	}
-	statement := "ALTER TABLE %s UPDATE %[2]s = transform(cityHash64(%[2]s), ?, ?, %[2]s) WHERE workspace = ? AND cityHash64(%[2]s) IN (?)"
+	statement := "%s UPDATE %[2]s = transform(cityHash64(%[2]s), ?, ?, %[2]s) WHERE workspace = ? AND cityHash64(%[2]s) IN (?)"
 	if c.list {
-		statement = "ALTER TABLE %s UPDATE %[2]s = arrayMap(v -> transform(cityHash64(v), ?, ?, v), %[2]s) WHERE workspace = ? AND arrayExists(v -> cityHash64(v) IN (?), %[2]s)"
+		statement = "%s UPDATE %[2]s = arrayMap(v -> transform(cityHash64(v), ?, ?, v), %[2]s) WHERE workspace = ? AND arrayExists(v -> cityHash64(v) IN (?), %[2]s)"
 	}
-	if err := w.eraser.mutate(ctx, fmt.Sprintf(statement, c.table, c.name), hashes, values, w.job.Workspace, hashes); err != nil {
+	if err := w.eraser.mutate(ctx, fmt.Sprintf(statement, w.eraser.Store.Rewrites(c.table), c.name), hashes, values, w.job.Workspace, hashes); err != nil {
 		return err
 	}
 	// The store keeps the text of a table's last mutation; this one says nothing of anybody.
-	return w.eraser.mutate(ctx, fmt.Sprintf("ALTER TABLE %s UPDATE %[2]s = %[2]s WHERE 0", c.table, c.name))
+	return w.eraser.mutate(ctx, fmt.Sprintf("%s UPDATE %[2]s = %[2]s WHERE 0", w.eraser.Store.Rewrites(c.table), c.name))
 }
 
 // mutate runs a statement that rewrites parts of a table, and waits until all are.
@@ -145,8 +145,8 @@ func (e *Eraser) mutate(ctx context.Context, statement string, arguments ...any)
 func (e *Eraser) compact(ctx context.Context) error {
 	for {
 		var old uint64
-		err := e.Store.Conn().QueryRow(ctx, `SELECT (SELECT count() FROM system.parts WHERE database = currentDatabase() AND NOT active)
-			+ (SELECT count() FROM system.mutations WHERE database = currentDatabase() AND command LIKE '%transform(%')`).Scan(&old)
+		err := e.Store.Conn().QueryRow(ctx, `SELECT (SELECT count() FROM `+e.Store.Everywhere("parts")+` WHERE database = currentDatabase() AND NOT active)
+			+ (SELECT count() FROM `+e.Store.Everywhere("mutations")+` WHERE database = currentDatabase() AND command LIKE '%transform(%')`).Scan(&old)
 		if err != nil {
 			return fmt.Errorf("look for old parts: %w", bus.Unavailable(err))
 		}

@@ -143,7 +143,7 @@ func (r *Runner) archive(ctx context.Context, workspace string, until time.Time)
 	if old == 0 {
 		return nil
 	}
-	if err := r.Store.Conn().Exec(ctx, "ALTER TABLE deliveries DELETE WHERE workspace = ? AND received_at < ? SETTINGS mutations_sync = 2", workspace, until); err != nil {
+	if err := r.Store.Conn().Exec(ctx, r.Store.Rewrites("deliveries")+" DELETE WHERE workspace = ? AND received_at < ? SETTINGS mutations_sync = 2", workspace, until); err != nil {
 		return fmt.Errorf("remove old deliveries: %w", bus.Unavailable(err))
 	}
 	r.Logger.Info("old deliveries are removed", "workspace", workspace, "deliveries", old, "until", until)

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,9 @@ type Play struct {
 	At time.Time
 	// Texts bounds how many of the bundled texts are played; 0 means all.
 	Texts int
+	// Quiet is how long nothing may change before the pipeline counts as at rest; 0 means
+	// three seconds. Where processes are killed it is longer than a lease.
+	Quiet time.Duration
 	// Progress is told how many of how many webhooks were sent. May be nil.
 	Progress func(done, total int)
 }
@@ -27,8 +31,7 @@ type Play struct {
 // span is how many days of feedback the demo shows.
 const span = 60 * 24 * time.Hour
 
-// quiet is how long nothing may change before the pipeline counts as at rest, patience how
-// long anything may take.
+// quiet is the default of Quiet, patience how long anything may take.
 const (
 	quiet    = 3 * time.Second
 	patience = 100 * time.Second
@@ -264,7 +267,7 @@ func (p *Play) Settle(ctx context.Context) error {
 		if now != last {
 			last, since = now, p.Sender.Now()
 		}
-		return len(clusters) > 0 && p.Sender.Now().Sub(since) > quiet, nil
+		return len(clusters) > 0 && p.Sender.Now().Sub(since) > cmp.Or(p.Quiet, quiet), nil
 	})
 }
 
