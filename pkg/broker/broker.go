@@ -162,6 +162,9 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 		}
 	}
 
+	if err := context.Cause(ctx); err != nil { // a server that stops while it starts leaves things half made
+		return nil, errors.Join(fmt.Errorf("start broker: %w", err), lock.Close())
+	}
 	ns, err := server.NewServer(&server.Options{
 		ServerName:         options.Name,
 		Host:               host,
