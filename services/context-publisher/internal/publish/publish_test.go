@@ -783,9 +783,7 @@ func TestATicketIsOfferedASingleSignalThatAPersonRulesOnForGood(t *testing.T) {
 		return d
 	}
 	pin := decide(feedback.Pin, near)
-	if m := attachments()[near].Mode; m != feedback.Pinned {
-		t.Errorf("right after the decision the mode is %q", m)
-	}
+	until(t, "the pin is shown", func() bool { return attachments()[near].Mode == feedback.Pinned })
 	x.revised(t)
 	x.quiet(t)
 	b, err := x.read.Brief(t.Context(), "acme", feedback.Jira, "PROJ-8", 0)
