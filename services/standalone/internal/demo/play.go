@@ -139,6 +139,16 @@ func (p *Play) Run(ctx context.Context) (Result, error) {
 	if err := p.Settle(ctx); err != nil {
 		return Result{}, err
 	}
+	// What stood out among the first feedback may be one of many among all of it.
+	again, err := p.confirm(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	if result.Confirmed += again; again > 0 {
+		if err := p.Settle(ctx); err != nil {
+			return Result{}, err
+		}
+	}
 	if result.Clusters, err = p.clusters(ctx, 200); err != nil {
 		return Result{}, err
 	}
