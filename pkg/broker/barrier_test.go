@@ -200,7 +200,11 @@ func TestRecreatedStreamIsSyncedAfresh(t *testing.T) {
 	if err := r.server.Sync(t.Context(), "S"); !errors.Is(err, errNotOnDisk) {
 		t.Errorf("sync of a deleted stream: %v", err)
 	}
-	if _, err := r.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}}); err != nil {
+	_, err := r.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}})
+	for begun := time.Now(); err != nil && time.Since(begun) < 10*time.Second; { // the server takes the old folder away after it has answered
+		_, err = r.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}})
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	r.publish(t, 1, 10)
