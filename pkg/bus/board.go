@@ -13,7 +13,7 @@ import (
 
 // board is what the bucket of leases says, as this process has heard of it, with the time
 // by the server's clock. It may be late and is never ahead: who goes by it writes by
-// compare-and-set.
+// compare-and-set against the revision that was seen.
 type board struct {
 	mu      sync.Mutex
 	entries map[string]posted
@@ -24,8 +24,9 @@ type board struct {
 
 // posted is an entry, with when the server stored it.
 type posted struct {
-	value []byte
-	at    time.Time
+	value    []byte
+	revision uint64
+	at       time.Time
 }
 
 // glimpse is how often one who waits looks at the clock.
@@ -87,7 +88,7 @@ func (s *board) post(e jetstream.KeyValueEntry) {
 		s.server, s.heard = t, now
 	}
 	if e.Operation() == jetstream.KeyValuePut {
-		s.entries[e.Key()] = posted{e.Value(), e.Created()}
+		s.entries[e.Key()] = posted{e.Value(), e.Revision(), e.Created()}
 	} else {
 		delete(s.entries, e.Key())
 	}
@@ -122,14 +123,15 @@ func (s *board) wait(ctx context.Context, changed <-chan struct{}) error {
 	return nil
 }
 
-// lease reads who holds a lease (nobody: ""), and when it expires by the server's clock.
-func (s *board) lease(key string) (leaseRecord, time.Time) {
+// lease reads who holds a lease (nobody: ""), at which revision (0: there is none), and when it
+// expires by the server's clock.
+func (s *board) lease(key string) (leaseRecord, uint64, time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var r leaseRecord
 	e := s.entries[key]
-	_ = json.Unmarshal(e.value, &r) // what cannot be read is nobody's; taking it fails and says why
-	return r, e.at.Add(LeaseTerm)
+	_ = json.Unmarshal(e.value, &r) // what cannot be read is nobody's
+	return r, e.revision, e.at.Add(LeaseTerm)
 }
 
 // starting lists the entries whose key starts so and that have not expired.

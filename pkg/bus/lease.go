@@ -67,9 +67,9 @@ func (b *Bus) Acquire(ctx context.Context, key, holder string) (*Lease, error) {
 	}
 	for {
 		changed := seen.changed()
-		now, expires := seen.lease(key)
+		now, revision, expires := seen.lease(key)
 		if now.Holder == "" || now.Holder == holder || !expires.After(seen.now()) {
-			l, err := b.take(ctx, key, holder)
+			l, err := b.take(ctx, key, holder, now, revision)
 			if err != nil || l != nil {
 				return l, err
 			}
@@ -80,25 +80,13 @@ func (b *Bus) Acquire(ctx context.Context, key, holder string) (*Lease, error) {
 	}
 }
 
-// take tries once to make a lease ours; nil without an error means that it went to somebody
-// else, or is not what it was taken for. Whether it is free is for the caller to know.
-func (b *Bus) take(ctx context.Context, key, holder string) (*Lease, error) {
+// take tries once to make ours a lease that was seen to be free, at a revision. nil without an
+// error means that it is not as it was seen: somebody who was cut off for a while sees as
+// expired what was renewed all along.
+func (b *Bus) take(ctx context.Context, key, holder string, old leaseRecord, revision uint64) (*Lease, error) {
 	kv, err := b.Bucket(ctx, BucketLeases)
 	if err != nil {
 		return nil, err
-	}
-	var old leaseRecord
-	var revision uint64
-	entry, err := kv.Get(ctx, key)
-	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound):
-	case err != nil:
-		return nil, fmt.Errorf("read lease %s: %w", key, Unavailable(err))
-	default:
-		revision = entry.Revision()
-		if err := json.Unmarshal(entry.Value(), &old); err != nil {
-			return nil, fmt.Errorf("read lease %s: %w", key, err)
-		}
 	}
 	asked := b.now()
 	rec := leaseRecord{Holder: holder, Epoch: old.Epoch + 1, Expires: asked.Add(LeaseTerm)}

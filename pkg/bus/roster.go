@@ -264,7 +264,7 @@ func (r *roster) stand(ctx context.Context, shard int, w Worker) (*Lease, error)
 	var free time.Time              // since when nobody has it
 	for {
 		changed := r.seen.changed()
-		lease, expires := r.seen.lease(leaseKey(r.job, shard))
+		lease, revision, expires := r.seen.lease(leaseKey(r.job, shard))
 		if lease.Holder != "" && lease.Holder != r.holder && expires.After(r.seen.now()) {
 			free = time.Time{}
 		} else if free.IsZero() {
@@ -283,7 +283,7 @@ func (r *roster) stand(ctx context.Context, shard int, w Worker) (*Lease, error)
 			if err := s.stop(); err != nil {
 				return nil, err
 			}
-			if l, err := r.bus.take(ctx, leaseKey(r.job, shard), r.holder); err != nil || l != nil {
+			if l, err := r.bus.take(ctx, leaseKey(r.job, shard), r.holder, lease, revision); err != nil || l != nil {
 				return l, err
 			}
 		}

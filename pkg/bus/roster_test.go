@@ -2,12 +2,15 @@ package bus_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/throughline-dev/throughline/pkg/broker"
@@ -87,7 +90,11 @@ func (h hand) Own(ctx context.Context, l *bus.Lease) error {
 // as a process ends that is killed: nothing of it reaches the server any more.
 func (f *floor) start(t *testing.T, srv *broker.Server, name string) (stop, kill func()) {
 	t.Helper()
-	nc := brokertest.Dial(t, srv)
+	return f.startOver(t, srv, brokertest.Dial(t, srv), name)
+}
+
+func (f *floor) startOver(t *testing.T, srv *broker.Server, nc *nats.Conn, name string) (stop, kill func()) {
+	t.Helper()
 	b, err := bus.New(nc, bus.Options{Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Syncer: srv})
 	if err != nil {
 		t.Fatal(err)
@@ -185,4 +192,64 @@ func TestShardsAreSharedOutAsProcessesComeAndGo(t *testing.T) {
 	if took := time.Since(killed); took > bus.LeaseTerm+3*time.Second {
 		t.Errorf("the shards of a killed process were taken over after %s", took)
 	}
+}
+
+// cable is how a process reaches the broker; it can be cut.
+type cable struct {
+	mu    sync.Mutex
+	cut   bool
+	conns []net.Conn
+}
+
+// Dial implements nats.CustomDialer.
+func (c *cable) Dial(network, address string) (net.Conn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cut {
+		return nil, errors.New("the cable is cut")
+	}
+	conn, err := net.Dial(network, address)
+	if err == nil {
+		c.conns = append(c.conns, conn)
+	}
+	return conn, err
+}
+
+func (c *cable) set(cut bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cut = cut
+	for _, conn := range c.conns {
+		if cut {
+			_ = conn.Close()
+		}
+	}
+}
+
+// A process that was cut off for longer than a lease lasts sees as expired, when it is back,
+// what the others renewed all along. It takes none of it.
+func TestAProcessThatWasCutOffTakesNothingThatIsOwned(t *testing.T) {
+	t.Parallel()
+	srv, err := broker.Start(t.Context(), broker.Options{Dir: t.TempDir(), MaxStore: 1 << 40, Reserve: broker.Reserve{Bytes: 16 << 20}, Listen: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := srv.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	f, c := newFloor(), &cable{}
+	nc, err := nats.Connect(srv.ClientURL(), nats.SetCustomDialer(c), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	f.start(t, srv, "a")
+	f.startOver(t, srv, nc, "b")
+	f.until(t, map[string][2]int{"a": {32, 32}, "b": {32, 32}})
+	c.set(true)
+	f.until(t, map[string][2]int{"a": {64, 64}})
+	c.set(false)
+	f.until(t, map[string][2]int{"a": {32, 32}, "b": {32, 32}})
 }
