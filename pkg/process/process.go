@@ -149,6 +149,10 @@ const (
 	urgentRate   = 250
 )
 
+// storeWait is how long Open waits for a store that does not answer: one that was started
+// with us, or comes back.
+const storeWait = time.Minute
+
 // Open makes the event log and the store ready: streams, buckets and tables exist when it
 // returns. name is what the process is called among others in traces.
 func Open(ctx context.Context, name string, c config.Config, conns Connections, log *slog.Logger) (*Process, error) {
@@ -173,6 +177,9 @@ func Open(ctx context.Context, name string, c config.Config, conns Connections, 
 		return nil, err
 	}
 	conns.Store.Logger, conns.Store.Registerer = log, reg
+	if err := store.Await(ctx, conns.Store, storeWait); err != nil {
+		return nil, err
+	}
 	db, err := store.Open(ctx, conns.Store)
 	if err != nil {
 		return nil, err

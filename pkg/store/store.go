@@ -136,6 +136,30 @@ func (db *DB) Close() error {
 	return nil
 }
 
+// Await waits for a server that is away or has only started, at most so long, and returns
+// why it could not be reached. A server that answers and refuses is an error at once.
+func Await(ctx context.Context, o Options, within time.Duration) error {
+	conn, err := clickhouse.Open(driverOptions(o, "", 1))
+	if err != nil {
+		return fmt.Errorf("await store: %w", err)
+	}
+	defer conn.Close()
+	patience, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	for {
+		err := conn.Ping(ctx)
+		if err == nil {
+			return nil
+		}
+		if !Retryable(err) || !sleep(patience, time.Second) {
+			return fmt.Errorf("await store: %w", err)
+		}
+		if o.Logger != nil {
+			o.Logger.Warn("the store is not ready; will try again", "reason", Reason(err))
+		}
+	}
+}
+
 // createDatabase makes o.Database over a connection of its own, because a
 // session cannot be opened in a database that is not there yet. A user who may
 // not create databases is well served when it exists already.
